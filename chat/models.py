@@ -1,0 +1,71 @@
+"""Visitors' sessions and what was said in them."""
+
+import uuid
+
+from django.db import models
+
+from tenants.scoping import ClientOwned
+
+
+class Session(ClientOwned):
+    """A visitor's conversation; the visitor's id counts only together with the client."""
+
+    session_id = models.UUIDField(default=uuid.uuid4)
+    metadata = models.JSONField(default=dict, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    last_seen = models.DateTimeField(auto_now_add=True)
+
+    class Meta(ClientOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["client", "session_id"], name="session_unique_in_client")]
+        ordering = ("-last_seen",)
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+
+class Message(ClientOwned):
+    """One turn. A visitor's question and its answer share `trace_id`; an answer's row is reserved before
+    the model is called and completed when the stream ends, fails or is left."""
+
+    class Role(models.TextChoices):
+        VISITOR = "visitor"
+        ASSISTANT = "assistant"
+
+    class Outcome(models.TextChoices):
+        RUNNING = "running"
+        ANSWERED = "answered"
+        REFUSED = "refused"  # honestly: the documents hold no answer
+        GREETED = "greeted"
+        CANCELLED = "cancelled"  # the visitor left
+        FAILED = "failed"
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages")
+    trace_id = models.UUIDField()
+    role = models.CharField(max_length=10, choices=Role.choices)
+    text = models.TextField(blank=True)
+    created = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    # of answers
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, blank=True)
+    sources = models.JSONField(default=list, blank=True)
+    model = models.CharField(max_length=100, blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cached = models.BooleanField(default=False)
+    error_code = models.CharField(max_length=30, blank=True)
+    first_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    last_token_ms = models.PositiveIntegerField(null=True, blank=True)
+    rating = models.CharField(max_length=4, blank=True, choices=[("up", "up"), ("down", "down")])
+    comment = models.TextField(blank=True)
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)
+    request_hash = models.CharField(max_length=64, blank=True)
+
+    class Meta(ClientOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["client", "trace_id", "role"], name="one_question_one_answer"),
+            models.UniqueConstraint(fields=["client", "idempotency_key"], name="idempotency_key_unique_in_client"),
+        ]
+        ordering = ("created", "id")
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.trace_id}"

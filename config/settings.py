@@ -1,0 +1,218 @@
+"""All settings, from the environment or `.env`; every one has a default that works on a laptop.
+
+The README's settings table is kept complete by tests/config/test_readme.py.
+A name with `_FILE` appended reads the value from that file (for container secrets).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+
+from config import secrets as local_secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+PRODUCTION = env.bool("PRODUCTION", default=False)
+ENV_FILE = Path(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
+if not PRODUCTION:
+    local_secrets.ensure(ENV_FILE)
+if ENV_FILE.exists():
+    env.read_env(str(ENV_FILE))  # the real environment wins over the file
+
+# --- who we are -----------------------------------------------------------------------------------
+VERSION = "0.1.0"
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+INTERNAL_API_SECRET = env.str("INTERNAL_API_SECRET", default="")
+INTERNAL_API_SECRET_PREVIOUS = env.str("INTERNAL_API_SECRET_PREVIOUS", default="")
+ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
+EXPRESS_CALLBACK_URL = env.str("EXPRESS_CALLBACK_URL", default="")
+DASHBOARD_DOMAINS = env.list("DASHBOARD_DOMAINS", default=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"])
+UPGRADE_URL = env.str("UPGRADE_URL", default=f"{PUBLIC_URL}/upgrade")
+
+# --- services: the embedded default unless an address says otherwise ---------------------------------
+DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+REDIS_URL = env.str("REDIS_URL", default="")
+QDRANT_URL = env.str("QDRANT_URL", default="")
+QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
+QDRANT_COLLECTION = env.str("QDRANT_COLLECTION", default="passages")
+EMBEDDED = not QDRANT_URL  # the vector store lives in this process, and so does ingestion
+
+PROCESS = "worker" if "qcluster" in sys.argv[:2] else "web"
+
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+_database = DATABASES["default"]
+_database.setdefault("OPTIONS", {})
+if "sqlite" in _database["ENGINE"]:
+    # IMMEDIATE takes the write lock at BEGIN: without it concurrent writers fail with "database is locked".
+    _database["OPTIONS"].update(
+        timeout=20,
+        transaction_mode="IMMEDIATE",
+        init_command="PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",
+    )
+    _database["CONN_MAX_AGE"] = None  # a file handle a thread; opening one costs more than most queries
+elif PROCESS == "worker":
+    # The psycopg pool does not survive the cluster's fork; one kept and checked connection does.
+    _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+else:
+    _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
+    if pool_size := env.int("DATABASE_POOL_SIZE", default=10):  # 0: no pool
+        _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5}
+
+if REDIS_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+    CHANNEL_LAYERS = {
+        "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# Figures from the delivery experiments of django-q2 1.11: `queue_limit` equal to the workers, and
+# retry > timeout * (ceil((queue_limit + 1) / workers) + 1), keep a running task from being started twice.
+Q_CLUSTER = {
+    "name": "support-chat",
+    "orm": "default",
+    "workers": env.int("WORKERS", default=2),
+    "queue_limit": env.int("WORKERS", default=2),
+    "bulk": 1,
+    "poll": 0.2,
+    "timeout": 300,
+    "retry": 1000,
+    "max_attempts": 3,
+    "ack_failures": False,
+    "recycle": 50,
+    "catch_up": False,
+    "save_limit": 1000,
+    "guard_cycle": 0.5,
+    "label": "Queue",
+}
+
+# --- models -----------------------------------------------------------------------------------------
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
+ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
+ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
+FREE_MODEL = env.str("FREE_MODEL", default="gpt-4o-mini")
+PAID_MODEL = env.str("PAID_MODEL", default="claude-sonnet-4-5")
+EMBEDDING_MODEL = env.str(
+    "EMBEDDING_MODEL",
+    default="text-embedding-3-small" if OPENAI_API_KEY and not OPENAI_BASE_URL else "all-minilm-l6-v2",
+)
+EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
+ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
+ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
+os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
+os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(BASE_DIR / "knowledge" / "data" / "tiktoken"))
+
+# --- documents ------------------------------------------------------------------------------------------
+MAX_DOCUMENT_BYTES = env.int("MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
+# A file in base64 is a third larger, and JSON or multipart adds its own frame.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_DOCUMENT_BYTES * 4 // 3 + 64 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+MEDIA_ROOT = DATA_DIR / "files"
+
+# --- Django ---------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "config",
+    "tenants",
+    "billing",
+    "knowledge",
+    "chat",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "django_q",
+]
+MIDDLEWARE = [
+    "config.middleware.TraceMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.middleware.AdminScopeMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION  # a laptop start needs no collectstatic
+WHITENOISE_AUTOREFRESH = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "config.errors.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "Support chat", "VERSION": VERSION, "SERVE_INCLUDE_SCHEMA": False}
+UNFOLD = {"SITE_TITLE": "Support desk", "SITE_HEADER": "Support desk"}
+
+# --- security: loose enough for http://127.0.0.1, strict in production ---------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_REDIRECT_EXEMPT = [r"^health", r"^api/widget/health"]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING_CONFIG = "config.log.configure"
+LOGGING = {"level": LOG_LEVEL}

