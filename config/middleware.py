@@ -1,21 +1,12 @@
 """A trace id on every response, and the admin's explicit scope."""
 
-import re
-import uuid
 from collections.abc import Callable
 
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from tenants.errors import trace_id_of
 from tenants.scoping import unscoped
-
-WELL_FORMED = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
-
-
-def trace_id_of(header: str | None) -> str:
-    """The caller's own X-Request-ID when it is a UUID, else a new one."""
-    return header.lower() if header and WELL_FORMED.match(header) else str(uuid.uuid4())
-
 
 class TraceMiddleware:
     """request.trace_id, the X-Request-ID header and the log context."""

@@ -6,6 +6,7 @@ A name with `_FILE` appended reads the value from that file (for container secre
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import environ
@@ -26,6 +27,7 @@ if ENV_FILE.exists():
 VERSION = "0.1.0"
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # older ones, while keys made with them are in use
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
@@ -103,21 +105,44 @@ ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
 ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
 FREE_MODEL = env.str("FREE_MODEL", default="gpt-4o-mini")
 PAID_MODEL = env.str("PAID_MODEL", default="claude-sonnet-4-5")
+FALLBACK_TO_OTHER_PROVIDER = env.bool("FALLBACK_TO_OTHER_PROVIDER", default=False)
+LLM_CONNECT_TIMEOUT = env.float("LLM_CONNECT_TIMEOUT", default=5.0)  # seconds, as are the next two
+LLM_FIRST_TOKEN_TIMEOUT = env.float("LLM_FIRST_TOKEN_TIMEOUT", default=20.0)  # retries included; and between tokens
+LLM_TOTAL_TIMEOUT = env.float("LLM_TOTAL_TIMEOUT", default=120.0)
 EMBEDDING_MODEL = env.str(
     "EMBEDDING_MODEL",
     default="text-embedding-3-small" if OPENAI_API_KEY and not OPENAI_BASE_URL else "all-minilm-l6-v2",
 )
 EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS", default=0)  # 0: the model's own
 ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
+ABANDONED_SECONDS = env.float("ABANDONED_SECONDS", default=10.0)  # 0: an answer nobody follows stops at once
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
 os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(BASE_DIR / "knowledge" / "data" / "tiktoken"))
+
+# --- limits and bills ---------------------------------------------------------------------------------
+CURRENCY = env.str("CURRENCY", default="USD")
+LIMITS_REDIS_DEADLINE = env.float("LIMITS_REDIS_DEADLINE", default=0.15)  # seconds; then the database decides
+LIMITS_WHEN_UNREACHABLE = env.str("LIMITS_WHEN_UNREACHABLE", default="refuse")  # or "admit": neither answers
+SESSION_REQUESTS_PER_MINUTE = env.int("SESSION_REQUESTS_PER_MINUTE", default=150)  # here and below 0: no limit
+ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=300)
+CLIENT_ANSWERS_AT_ONCE = env.int("CLIENT_ANSWERS_AT_ONCE", default=1000)
+VISITOR_ANSWERS_AT_ONCE = env.int("VISITOR_ANSWERS_AT_ONCE", default=10)
+ANSWER_LEASE_SECONDS = env.float("ANSWER_LEASE_SECONDS", default=300.0)  # a dead process's answer stops counting
+BUDGET_HOLD = Decimal(env.str("BUDGET_HOLD", default="0.05"))  # dollars held for a call whose price is unknown
 
 # --- documents ------------------------------------------------------------------------------------------
 MAX_DOCUMENT_BYTES = env.int("MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
 # A file in base64 is a third larger, and JSON or multipart adds its own frame.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_DOCUMENT_BYTES * 4 // 3 + 64 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# What reading one file may cost, in a process of its own; a file that needs more fails with that reason.
+PARSE_SECONDS = env.float("PARSE_SECONDS", default=30.0)
+PARSE_MEMORY_MB = env.int("PARSE_MEMORY_MB", default=512)
+PARSE_MAX_CHARACTERS = env.int("PARSE_MAX_CHARACTERS", default=5_000_000)
+PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", default=5_000)
+PARSE_MAX_ROWS = env.int("PARSE_MAX_ROWS", default=100_000)
 MEDIA_ROOT = DATA_DIR / "files"
 
 # --- Django ---------------------------------------------------------------------------------------------
@@ -178,7 +203,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -1,6 +1,21 @@
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
 
+from config import health
+
+widget_api = [
+    path("health", health.health),
+    path("", include("tenants.urls")),
+    path("", include("knowledge.urls")),
+    path("", include("chat.urls")),
+]
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("health", health.health),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    path("api/widget/", include(widget_api)),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("", include("chat.widget.urls")),
 ]

@@ -6,6 +6,16 @@ from django.db import models
 
 from tenants.scoping import ClientOwned
 
+PROGRESS = {"parsing": (2, 0), "chunking": (8, 0), "embedding": (10, 80), "storing": (90, 9)}  # first, span
+STEPS = {
+    "pending": "Waiting",
+    "parsing": "Reading the file",
+    "chunking": "Cutting the text into passages",
+    "embedding": "Understanding the passages",
+    "storing": "Storing the passages",
+    "completed": "Ready",
+    "failed": "Failed",
+}
 POINTS = uuid.UUID("6f0f3f1e-6a0c-5d6f-9d5c-3a4b1f6f1c57")  # namespace of chunk ids
 
 
@@ -58,7 +68,8 @@ class DocumentVersion(ClientOwned):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING, db_index=True)
     error_message = models.TextField(blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    heartbeat = models.DateTimeField(null=True, blank=True)
+    lease = models.UUIDField(null=True, blank=True, editable=False, help_text="The run that may write this row.")
+    heartbeat = models.DateTimeField(null=True, blank=True, editable=False)
     chunks_total = models.PositiveIntegerField(default=0)
     chunks_processed = models.PositiveIntegerField(default=0)
     text = models.TextField(blank=True, help_text="The parsed text; chunks and sources are spans of it.")
@@ -72,6 +83,20 @@ class DocumentVersion(ClientOwned):
 
     def __str__(self) -> str:
         return f"{self.original_name} (version {self.number})"
+
+    @property
+    def step(self) -> str:
+        """What is being done, for a person."""
+        return STEPS[self.status]
+
+    @property
+    def progress(self) -> int:
+        """Per cent: parsing and chunking are the first tenth, storing the last."""
+        if self.status == self.Status.COMPLETED:
+            return 100
+        done = self.chunks_processed / self.chunks_total if self.chunks_total else 0
+        first, span = PROGRESS.get(self.status, (0, 0))
+        return first + int(span * done)
 
 
 class Chunk(ClientOwned):

@@ -1,7 +1,17 @@
 """The one language of errors: a code decides its status; doors translate, nobody invents another."""
 
+import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404
+from rest_framework import exceptions
+
+log = structlog.get_logger(__name__)
+UUID_TEXT = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 
 STATUS_OF = {
     "INVALID_REQUEST": 400,
@@ -45,3 +55,34 @@ class ApiError(Exception):
         """The contract's error body. Widgets in the field read the top-level `message`."""
         error = {"code": self.code, "message": self.message, "details": self.details}
         return {"error": error, "message": self.message, "traceId": trace_id}
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """Any exception in the contract's language; what nobody foresaw is logged and told as PROCESSING_ERROR."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return ApiError("INVALID_REQUEST", _first_message(error.detail), details={"fields": error.detail})
+    if isinstance(error, RequestDataTooBig):
+        return ApiError("FILE_TOO_LARGE", "The request is too large.")
+    if isinstance(error, Http404 | PermissionDenied):
+        return ApiError("NOT_FOUND", "There is nothing at this address.")
+    if isinstance(error, exceptions.APIException) and error.status_code < 500:
+        return ApiError("INVALID_REQUEST", str(error.detail))
+    log.error("unforeseen error", exc_info=error)
+    return ApiError("PROCESSING_ERROR", "Something went wrong on our side. Please try again.")
+
+
+def trace_id_of(header: str | None) -> str:
+    """The caller's own X-Request-ID when it is a UUID, else a new one."""
+    return header.lower() if header and UUID_TEXT.match(header) else str(uuid.uuid4())
+
+
+def _first_message(detail: Any, field: str = "") -> str:
+    """The first message of a DRF error tree, with the name of its field."""
+    if isinstance(detail, dict):
+        name, inner = next(iter(detail.items()))
+        return _first_message(inner, "" if name == "non_field_errors" else str(name))
+    if isinstance(detail, list):
+        return _first_message(detail[0], field)
+    return f"{field}: {detail}" if field else str(detail)

@@ -1,0 +1,13 @@
+"""Routes that Channels serves: the ones that wait for a model."""
+
+from django.urls import path
+
+from chat.consumers import ChatConsumer, ResumeConsumer, StreamConsumer
+from chat.websocket import WidgetConsumer
+
+http_routes = [
+    path("api/widget/chat", ChatConsumer.as_asgi()),
+    path("api/widget/chat/stream", StreamConsumer.as_asgi()),
+    path("api/widget/chat/stream/<uuid:trace_id>", ResumeConsumer.as_asgi()),
+]
+websocket_routes = [path("ws/widget/chat", WidgetConsumer.as_asgi())]

@@ -1,0 +1,12 @@
+"""Routes under /api/widget/ that ask no model; the others are in chat/routing.py."""
+
+from django.urls import path
+
+from chat import views
+
+urlpatterns = [
+    path("config", views.Config.as_view()),
+    path("sessions/<uuid:session_id>/messages", views.SessionMessages.as_view()),
+    path("sessions/<uuid:session_id>", views.SessionDetail.as_view()),
+    path("messages/<uuid:trace_id>/feedback", views.Feedback.as_view()),
+]

@@ -1,0 +1,78 @@
+"""Doors that ask no model: the widget's looks, and a visitor's own session."""
+
+import uuid
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chat import visitors
+from chat.serializers import FeedbackSerializer
+from tenants.authentication import CallerAuthentication
+from tenants.callers import require_scope
+from tenants.cors import cors_headers, preflight_headers
+from tenants.models import WidgetConfig
+from tenants.scoping import client_scope
+
+
+class WidgetView(APIView):
+    """A route that browsers call across origins. A preflight carries no key, so it is answered unjudged."""
+
+    authentication_classes = [CallerAuthentication]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request.method != "OPTIONS":
+            super().initial(request, *args, **kwargs)
+            require_scope(request.user, "chat")
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(status=204, headers=preflight_headers(request.headers))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if request.method != "OPTIONS":
+            for name, value in cors_headers(request.headers).items():
+                response.headers.setdefault(name, value)
+        return response
+
+    def client_id(self) -> uuid.UUID:
+        """The caller's client; the internal caller names one with ?clientId=."""
+        return self.request.user.acting_for(self.request.query_params.get("clientId")).pk
+
+    def token(self) -> str | None:
+        return self.request.headers.get("X-Session-Token")
+
+
+class Config(WidgetView):
+    def get(self, request: Request) -> Response:
+        with client_scope(self.client_id()):
+            config = WidgetConfig.objects.first() or WidgetConfig()
+        widget = {
+            **config.options,
+            "primaryColor": config.primary_color,
+            "position": config.position,
+            "welcomeMessage": config.welcome_message,
+            "widgetName": config.widget_name,
+        }
+        return Response({"widget": widget})
+
+
+class SessionMessages(WidgetView):
+    def get(self, request: Request, session_id: uuid.UUID) -> Response:
+        return Response({"messages": visitors.messages(self.client_id(), session_id, self.token())})
+
+
+class SessionDetail(WidgetView):
+    def delete(self, request: Request, session_id: uuid.UUID) -> Response:
+        visitors.erase(self.client_id(), session_id, self.token())
+        return Response(status=204)
+
+
+class Feedback(WidgetView):
+    def post(self, request: Request, trace_id: uuid.UUID) -> Response:
+        serializer = FeedbackSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        fields = serializer.validated_data
+        visitors.rate(self.client_id(), trace_id, self.token(), fields["rating"], fields.get("comment", ""))
+        return Response(status=204)

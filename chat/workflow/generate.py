@@ -1,0 +1,52 @@
+"""The second node: the answer, piece by piece onto the tape."""
+
+import re
+
+from langgraph.runtime import Runtime
+
+from chat import answer_cache, llms, prompts
+from chat.citations import Citations
+from chat.models import Message
+from chat.pieces import Pieces
+from chat.workflow.state import Run, State
+
+Outcome = Message.Outcome
+WORDS = re.compile(r"\s*\S+|\s+")
+
+
+async def generate(state: State, runtime: Runtime[Run]) -> State:
+    """Say a ready answer, or have the model write one from the passages."""
+    run = runtime.context
+    if state.get("ready"):
+        _say_ready(run, state["text"])
+    else:
+        await _write(run, state)
+    return {}
+
+
+def _say_ready(run: Run, text: str) -> None:
+    pieces = Pieces()
+    for word in WORDS.findall(text):
+        run.say(pieces.push(word))
+    run.say(pieces.flush())
+
+
+async def _write(run: Run, state: State) -> None:
+    """The model's answer, cited and made safe as it streams; however it ends, its usage is noted."""
+    client, passages = run.question.client, state["passages"]
+    prompt = prompts.build(client, run.question.text, passages, run.reserved.history)
+    cited, pieces = Citations(passages), Pieces()
+    stream = llms.stream(prompt, llms.choose(client))
+    try:
+        async with stream:
+            async for piece in stream:
+                run.say(pieces.push(cited.feed(piece)))
+        run.say(pieces.push(cited.finish()))
+        run.say(pieces.flush())
+    finally:
+        run.result.sources = cited.sources()
+        run.result.model = stream.model
+        run.result.usage = stream.usage if stream.reached_model else None
+    run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED
+    if state["cache_key"] and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
+        await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources})

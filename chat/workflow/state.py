@@ -1,0 +1,86 @@
+"""What flows through the graph."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypedDict
+
+from billing.limits import Admission
+from chat.llms import Turn, Usage
+from chat.llms.registry import Model
+from chat.models import Message
+from chat.tape import Event, Tape
+from knowledge.search import Passage
+from tenants.models import Client
+
+
+@dataclass(frozen=True)
+class Question:
+    """An admitted question of a visitor, and all that its answer is recorded by."""
+
+    client: Client
+    session_id: uuid.UUID
+    trace_id: uuid.UUID
+    text: str
+    at: datetime
+    admission: Admission
+    metadata: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """What the reservation read on its way: earlier turns of the session and the client's knowledge version."""
+
+    history: tuple[Turn, ...]
+    knowledge_version: int
+
+
+@dataclass
+class Result:
+    """The answer as far as it has come; whatever ends it, this is what is stored and billed."""
+
+    outcome: str = Message.Outcome.RUNNING
+    text: str = ""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    model: Model | None = None
+    usage: Usage | None = None  # None: no model was asked
+    cached: bool = False
+    error_code: str = ""
+    first_token_ms: int | None = None
+    last_token_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's surroundings; nodes get it as the runtime's context. Pieces go straight to its tape."""
+
+    question: Question
+    reserved: Reserved
+    tape: Tape
+    result: Result
+    started: float  # time.monotonic()
+
+    def say(self, piece: str) -> None:
+        """Append a piece of the answer to the tape, and to what will be stored."""
+        if not piece:
+            return
+        now = int((time.monotonic() - self.started) * 1000)
+        if self.result.first_token_ms is None:
+            self.result.first_token_ms = now
+        self.result.last_token_ms = now
+        self.result.text += piece
+        self.tape.append(Event("chunk", piece))
+
+
+class State(TypedDict, total=False):
+    """What one node leaves for the next."""
+
+    language: str
+    query: str  # the question, understandable without the session
+    follow_up: bool  # its meaning hangs on the session, so its answer is never cached
+    passages: list[Passage]
+    ready: bool  # the answer needs no model: a greeting, a refusal, or one from the cache
+    text: str  # of a ready answer
+    cache_key: str

@@ -1,0 +1,30 @@
+"""ASGI: streaming and chat routes to Channels, everything else to Django."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.urls import re_path
+
+from chat.routing import http_routes, websocket_routes
+
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter([*http_routes, re_path("", django_application)]),
+        "websocket": URLRouter(websocket_routes),
+    }
+)
+
+if settings.EMBEDDED:
+    from knowledge import queue
+
+    from knowledge.vectors import embedded
+
+    embedded.own()
+    queue.start_embedded_worker()

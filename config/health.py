@@ -1,0 +1,101 @@
+"""Is the product well? `unhealthy` (503) only when it can't serve chat at all."""
+
+import asyncio
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+
+from knowledge import queue, vectors
+
+CHECK_SECONDS = 2.0  # deadline of each check, and how long an answer is remembered
+QUEUE_CAPACITY = 1000
+_remembered: tuple[float, dict[str, Any]] = (0.0, {})
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """The contract's health body."""
+    global _remembered
+    expires, body = _remembered
+    if expires <= time.monotonic():
+        body = async_to_sync(_check)()
+        _remembered = (time.monotonic() + CHECK_SECONDS, body)
+    body = {**body, "timestamp": datetime.now(UTC).isoformat()}
+    return JsonResponse(body, status=503 if body["status"] == "unhealthy" else 200)
+
+
+def live(request: HttpRequest) -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "live"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """Chat can be served."""
+    return health(request)
+
+
+async def _check() -> dict[str, Any]:
+    checks = {"database": _database, "qdrant": vectors.ping, "redis": _redis, "anthropic": _anthropic, "openai": _openai}
+    results = await asyncio.gather(*(_within_deadline(check) for check in checks.values()))
+    services = dict(zip(checks, results, strict=True))
+    size = await _queue_size() if services["database"] else 0
+    return {
+        "status": _status(services, size),
+        "version": settings.VERSION,
+        "queueSize": size,
+        "queueCapacity": QUEUE_CAPACITY,
+        "services": services,
+    }
+
+
+def _status(services: dict[str, bool], queue_size: int) -> str:
+    if not (services["database"] and services["qdrant"]):
+        return "unhealthy"
+    return "healthy" if all(services.values()) and queue_size < QUEUE_CAPACITY else "degraded"
+
+
+async def _within_deadline(check: Any) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await sync_to_async(check, thread_sensitive=False)()
+    except Exception:  # noqa: BLE001 - whatever the reason, the service is not well
+        return False
+    return True
+
+
+async def _queue_size() -> int:
+    return await sync_to_async(queue.depth, thread_sensitive=False)()
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _redis() -> None:
+    if settings.REDIS_URL:
+        cache.get("health")
+
+
+def _openai() -> None:
+    if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
+        _reachable(settings.OPENAI_BASE_URL or "https://api.openai.com")
+
+
+def _anthropic() -> None:
+    if settings.ANTHROPIC_API_KEY or settings.ANTHROPIC_BASE_URL:
+        _reachable(settings.ANTHROPIC_BASE_URL or "https://api.anthropic.com")
+
+
+def _reachable(url: str) -> None:
+    """Does anything listen there? (A call would cost money; whether a key is good shows in the first answer.)"""
+    parts = urlsplit(url)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    socket.create_connection((parts.hostname or "", port), CHECK_SECONDS).close()

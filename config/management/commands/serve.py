@@ -1,0 +1,56 @@
+"""`manage.py serve`: everything a laptop needs, in one process."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from config.demo import QUESTION, load_demo
+
+
+class Command(BaseCommand):
+    help = "Migrate, load the demo client, and serve in the foreground. Ctrl-C stops everything."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+        parser.add_argument("--no-demo", action="store_true", help="do not make the demo client and its documents")
+
+    def handle(self, *args: Any, host: str, port: int, no_demo: bool, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        self._ensure_admin()
+        key = None if no_demo else load_demo()
+        self._serve(host, port, key)
+
+    def _ensure_admin(self) -> None:
+        users = get_user_model().objects
+        if settings.ADMIN_PASSWORD and not users.filter(username="admin").exists():
+            users.create_superuser("admin", password=settings.ADMIN_PASSWORD)
+
+    def _banner(self, url: str, key: str | None) -> None:
+        lines = ["", f"  Admin      {url}/admin/  (user admin, password {settings.ADMIN_PASSWORD})"]
+        if key:
+            lines.insert(1, f"  Demo page  {url}/")
+            lines += [
+                f"  Widget key {key}",
+                "",
+                f"  curl -s {url}/api/widget/chat -H 'x-api-key: {key}' -H 'Content-Type: application/json' \\",
+                f"    -d '{{\"message\": \"{QUESTION}\"}}'",
+            ]
+        self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops everything.", ""]))
+        self.stdout.flush()
+
+    def _serve(self, host: str, port: int, key: str | None) -> None:
+        from daphne.server import Server
+        from twisted.internet.endpoints import quoteStringArgument
+
+        from config.asgi import application
+
+        url = f"http://{host}:{port}"
+        endpoint = f"tcp:port={port}:interface={quoteStringArgument(host)}"
+        server = Server(application, endpoints=[endpoint], ready_callable=lambda: self._banner(url, key))
+        server.run()
+        if server.abort_start:
+            raise CommandError(f"Port {port} is taken. Choose another: make run PORT=…")

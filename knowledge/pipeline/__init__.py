@@ -1,0 +1,1 @@
+"""The first verb: a document becomes searchable passages."""

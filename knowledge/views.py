@@ -1,0 +1,62 @@
+"""Doors to the documents: parse, call one verb, answer."""
+
+from typing import Any
+
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from knowledge import documents
+from knowledge.serializers import UploadSerializer
+from tenants.authentication import CallerAuthentication
+from tenants.callers import require_scope
+
+
+class ProcessDocument(APIView):
+    """Take a document in; it is ingested outside the request."""
+
+    authentication_classes = [CallerAuthentication]
+    parser_classes = [JSONParser, MultiPartParser, FormParser]
+
+    def post(self, request: Request) -> Response:
+        require_scope(request.user, "documents")
+        serializer = UploadSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        client = request.user.acting_for(serializer.validated_data.get("clientId"))
+        version = documents.submit(client, serializer.upload())
+        body = {
+            "success": True,
+            "documentId": version.document.external_id,
+            "status": version.status,
+            "chunksCreated": version.chunks_total,
+            "qdrantPointIds": documents.state(version)["qdrantPointIds"],
+            "processingTimeMs": 0,
+        }
+        return Response(body, status=202)
+
+
+class DocumentStatus(APIView):
+    authentication_classes = [CallerAuthentication]
+
+    def get(self, request: Request, document_id: str) -> Response:
+        client_id = _client_of(request, document_id)
+        return Response(documents.state(documents.find(client_id, document_id)))
+
+
+class DocumentDetail(APIView):
+    authentication_classes = [CallerAuthentication]
+
+    def delete(self, request: Request, document_id: str) -> Response:
+        documents.remove(_client_of(request, document_id), document_id)
+        return Response(status=204)
+
+
+def _client_of(request: Request, document_id: str) -> Any:
+    """The caller's client; the internal caller may name one, else the document tells."""
+    require_scope(request.user, "documents")
+    if request.user.client is not None:
+        return request.user.client.pk
+    if named := request.query_params.get("clientId"):
+        return request.user.acting_for(named).pk
+    return documents.owner_of(document_id)

@@ -1,0 +1,123 @@
+"""The product as `make run` starts it: no service, no key, from upload to a cited, streamed answer."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.product import Product, events, served
+from tests.knowledge.files import make_pdf
+
+QUESTION = "How long do I have to return boots?"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("product")
+
+
+@pytest.fixture(scope="module")
+def product(home: Path) -> Iterator[Product]:
+    with served(home) as product:
+        yield product
+
+
+def test_a_newcomer_asks_the_demo(product: Product) -> None:
+    for name in ("Demo page", "Admin", "password", "Widget key", "curl"):
+        assert name in product.banner
+    answer = demo_answer(product)
+    assert "[1]" in answer["response"]
+    assert {source["title"] for source in answer["sources"]} <= demo_titles()
+    source = answer["sources"][0]
+    assert set(source) >= {"documentId", "title", "excerpt", "score", "chunkIndex", "page", "start", "end"}
+
+
+def test_the_same_question_streams(product: Product) -> None:
+    whole = demo_answer(product)
+    status, headers, body = product.request(
+        "POST", "/api/widget/chat/stream", {"message": QUESTION}, x_api_key=product.widget_key
+    )
+    found = events(body)
+    names = [name for name, _ in found]
+    assert (status, headers["content-type"], headers["cache-control"]) == (200, "text/event-stream", "no-cache")
+    assert names[0] == "start" and names[-3:] == ["sources", "usage", "done"] and set(names[1:-3]) == {"chunk"}
+    assert "".join(data for name, data in found if name == "chunk") == whole["response"]
+    assert json.loads(found[-3][1]) == whole["sources"]
+    assert found[-1] == ("done", "[DONE]")
+
+
+def test_what_the_documents_do_not_answer_is_refused(product: Product) -> None:
+    status, answer = product.json(
+        "POST", "/api/widget/chat", {"message": "Who won the chess world cup in 1987?"}, x_api_key=product.widget_key
+    )
+    assert (status, answer["sources"]) == (200, [])
+
+
+def test_an_upload_answers_and_a_deletion_stops_it(product: Product) -> None:
+    client_id = demo_client(product)
+    pdf = make_pdf(["The Acme lounge opens at half past six in the evening, and dogs are welcome there."])
+    upload = {"documentId": "lounge", "clientId": client_id, "fileType": "pdf", "originalName": "lounge.pdf"}
+    headers = {"X_Internal_Secret": product.secret}
+    status, accepted = product.json(
+        "POST", "/api/widget/process-document", {**upload, "fileData": base64.b64encode(pdf).decode()}, **headers
+    )
+    assert (status, accepted["status"], accepted["documentId"]) == (202, "pending", "lounge")
+    done = product.wait_until(
+        "/api/widget/documents/lounge/status", lambda body: body["status"] in ("completed", "failed"), **headers
+    )
+    assert (done["status"], done["progress"], done["errorMessage"]) == ("completed", 100, None)
+    ask = {"message": "When does the lounge open?"}
+    _, answer = product.json("POST", "/api/widget/chat", ask, x_api_key=product.widget_key)
+    assert [source["documentId"] for source in answer["sources"]] == ["lounge"]
+    assert "half past six" in answer["sources"][0]["excerpt"]
+
+    rebuilt = product.manage("reindex", "--client", client_id, "--document", "lounge")
+    assert "1 passages of 1 documents rebuilt" in rebuilt.stdout, rebuilt.stderr
+
+    assert product.request("DELETE", "/api/widget/documents/lounge", **headers)[0] == 204
+    _, answer = product.json("POST", "/api/widget/chat", ask, x_api_key=product.widget_key)
+    assert "lounge" not in [source["documentId"] for source in answer["sources"]]
+    assert product.json("GET", "/api/widget/documents/lounge/status", **headers)[0] == 404
+
+
+def test_a_corrupt_file_fails_in_words(product: Product) -> None:
+    broken = base64.b64encode(b"%PDF-1.7\n" + b"garbage" * 50).decode()
+    body = {"documentId": "broken", "clientId": demo_client(product), "fileType": "pdf", "fileData": broken}
+    headers = {"X_Internal_Secret": product.secret}
+    assert product.request("POST", "/api/widget/process-document", body, **headers)[0] == 202
+    failed = product.wait_until(
+        "/api/widget/documents/broken/status", lambda body: body["status"] in ("completed", "failed"), **headers
+    )
+    assert failed["status"] == "failed"
+    assert "PDF" in failed["errorMessage"]
+
+
+def test_a_second_web_process_says_why_it_does_not_start(product: Product) -> None:
+    result = product.manage("qcluster")
+    assert result.returncode != 0 and "QDRANT_URL" in result.stderr
+
+
+def test_a_second_start_keeps_the_data(home: Path, product: Product) -> None:
+    """Last in this file: it uses the same data after the first product of it is gone."""
+    assert (home / "var" / "db.sqlite3").exists()
+
+
+def demo_answer(product: Product) -> dict:
+    """The demo's answer, once its documents are ready."""
+    product.wait_until("/health", lambda body: body["queueSize"] == 0)
+    status, answer = product.json("POST", "/api/widget/chat", {"message": QUESTION}, x_api_key=product.widget_key)
+    assert status == 200, answer
+    return answer
+
+
+def demo_client(product: Product) -> str:
+    body = {"apiKey": product.widget_key}
+    return product.json("POST", "/api/widget/internal/validate-client", body, X_Internal_Secret=product.secret)[1][
+        "clientId"
+    ]
+
+
+def demo_titles() -> set[str]:
+    return {path.name for path in (Path(__file__).parents[2] / "knowledge" / "demo").iterdir()}
