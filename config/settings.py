@@ -42,6 +42,7 @@ UPGRADE_URL = env.str("UPGRADE_URL", default=f"{PUBLIC_URL}/upgrade")
 
 # --- services: the embedded default unless an address says otherwise ---------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default="")  # whose the tables are; only `migrate` connects so
 REDIS_URL = env.str("REDIS_URL", default="")
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
@@ -50,7 +51,8 @@ EMBEDDED = not QDRANT_URL  # the vector store lives in this process, and so does
 
 PROCESS = "worker" if "qcluster" in sys.argv[:2] else "web"
 
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+_as_owner = DATABASE_OWNER_URL and sys.argv[1:2] == ["migrate"]
+DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
 if "sqlite" in _database["ENGINE"]:

@@ -1,5 +1,19 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
+
+    def ready(self) -> None:
+        from tenants import checks  # noqa: F401  (registers them)
+
+        post_migrate.connect(_install_policies, sender=self, dispatch_uid="tenants.policies")
+
+
+def _install_policies(using: str, **kwargs: Any) -> None:
+    from tenants import policies
+
+    policies.install(using)

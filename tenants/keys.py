@@ -9,10 +9,13 @@ import hashlib
 import hmac
 import secrets
 import string
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from tenants.models import ApiKey
 from tenants.scoping import client_scope, unscoped
@@ -20,6 +23,7 @@ from tenants.scoping import client_scope, unscoped
 ALPHABET = string.digits + string.ascii_letters
 PREFIX_OF = {ApiKey.Kind.PUBLISHABLE: "pk_live_", ApiKey.Kind.SECRET: "sk_live_"}
 SCOPES = ("chat", "documents", "usage")
+SALT = "tenants.keys"
 RANDOM_LENGTH, CHECKSUM_LENGTH = 32, 6
 
 
@@ -32,20 +36,23 @@ def mint(client_id, kind: str, *, name: str = "", scopes=(), expires: datetime |
     key = body + _checksum(body)
     with client_scope(client_id):
         row = ApiKey.objects.create(
-            kind=kind, name=name, digest=digest(key), hint=f"{key[:12]}…{key[-4:]}", scopes=list(scopes), expires=expires
+            kind=kind,
+            name=name,
+            digest=digests(key)[0],
+            hint=f"{key[:12]}…{key[-4:]}",
+            scopes=list(scopes),
+            expires=expires,
         )
     return row, key
 
 
-def find(key: str) -> ApiKey | None:
-    """The row of a well-formed key that is neither revoked nor expired, with its client."""
-    if not well_formed(key):
-        return None
+def find(digests: Sequence[str]) -> ApiKey | None:
+    """The row with one of these digests, with its client, unless it is revoked or expired."""
+    good = Q(expires=None) | Q(expires__gt=timezone.now())
     with unscoped("the key itself says which client calls"):
-        row = ApiKey.objects.select_related("client").filter(digest=digest(key)).first()
-    if row is None or row.revoked or (row.expires and row.expires <= timezone.now()):
-        return None
-    return row
+        row = ApiKey.objects.select_related("client").filter(good, digest__in=digests, revoked=None).first()
+    matches = [hmac.compare_digest(row.digest, digest) for digest in digests] if row else []
+    return row if any(matches) else None
 
 
 def revoke(row: ApiKey) -> None:
@@ -54,8 +61,10 @@ def revoke(row: ApiKey) -> None:
         ApiKey.objects.filter(pk=row.pk, revoked=None).update(revoked=timezone.now())
 
 
-def digest(key: str) -> str:
-    return hmac.new(settings.SECRET_KEY.encode(), key.encode(), hashlib.sha256).hexdigest()
+def digests(key: str) -> tuple[str, ...]:
+    """What is stored of a key: its HMAC with SECRET_KEY, then with each older one that still counts."""
+    secrets_ = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return tuple(salted_hmac(SALT, key, secret=secret, algorithm="sha256").hexdigest() for secret in secrets_)
 
 
 def well_formed(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
@@ -30,16 +31,25 @@ class Client(models.Model):
     created = models.DateTimeField(auto_now_add=True)
 
     allowed_domains = models.JSONField(
-        default=list, blank=True, validators=[validate_domains],
-        help_text='Where the widget may run, for example ["example.com", "*.example.com"]. Empty: anywhere (paid tier).',
+        default=list,
+        blank=True,
+        validators=[validate_domains],
+        help_text='Where the widget may run, for example ["example.com", "*.example.com"]. '
+        "Empty: anywhere (paid tier).",
     )
     require_origin = models.BooleanField(
         default=False, help_text="Refuse requests that come from no browser (no Origin or Referer)."
     )
 
-    hourly_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Included requests an hour; empty: the tier's.")
-    hard_cap = models.BooleanField(default=False, help_text="Refuse requests over the hourly limit instead of billing overage.")
-    overage_cents = models.PositiveIntegerField(default=10, help_text="Price of each started 100 requests over the limit.")
+    hourly_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Included requests an hour; empty: the tier's."
+    )
+    hard_cap = models.BooleanField(
+        default=False, help_text="Refuse requests over the hourly limit instead of billing overage."
+    )
+    overage_cents = models.PositiveIntegerField(
+        default=10, help_text="Price of each started 100 requests over the limit."
+    )
     alert_threshold = models.PositiveSmallIntegerField(
         default=80, validators=[MinValueValidator(1), MaxValueValidator(100)], help_text="Per cent of the hourly limit."
     )
@@ -50,7 +60,9 @@ class Client(models.Model):
     no_answer_text = models.TextField(blank=True, help_text="What a visitor is told when the documents hold no answer.")
 
     knowledge_version = models.PositiveBigIntegerField(
-        default=0, editable=False, help_text="Grows with every change of what the documents say; part of the answer cache's key."
+        default=0,
+        editable=False,
+        help_text="Grows with every change of what the documents say; part of the answer cache's key.",
     )
 
     class Meta:
@@ -58,6 +70,11 @@ class Client(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def model_in_use(self) -> str:
+        """The name of the model that answers: the client's own choice, else its tier's."""
+        return self.model or (settings.FREE_MODEL if self.tier == self.Tier.FREE else settings.PAID_MODEL)
 
 
 class WidgetConfig(ClientOwned):

@@ -53,7 +53,9 @@ def validate_domains(domains: object) -> None:
         raise ValidationError("Write the domains as a list of texts.")
     for entry in domains:
         if any(character.isspace() or ord(character) < 32 for character in entry) or _parse_pattern(entry) is None:
-            raise ValidationError("“%(entry)s” is not a domain such as example.com or *.example.com.", params={"entry": entry})
+            raise ValidationError(
+                "“%(entry)s” is not a domain such as example.com or *.example.com.", params={"entry": entry}
+            )
 
 
 def _matches(origin: Origin, pattern: str) -> bool:

@@ -3,16 +3,21 @@
 A client-owned row can be read or written only inside `client_scope(client_id)`; without a scope every
 query raises. `unscoped("reason")` is the one way round. Both open a transaction: a scope is the unit of
 work on rows, so it is entered in synchronous code, briefly, and never around a `yield` or an outside call.
+On PostgreSQL the database itself is told of the scope too (tenants/row_security.py).
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import models, transaction
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db import connection, models, transaction
+from django.db.models import Func
+from django.db.models.lookups import Exact
+
+from tenants import row_security
 
 
 class NoClientInScope(RuntimeError):
@@ -55,12 +60,34 @@ def unscoped(reason: str) -> Iterator[None]:
 
 @contextmanager
 def _entered(scope: uuid.UUID | _Everyone) -> Iterator[None]:
-    token = _scope.set(scope)
-    try:
-        with transaction.atomic():
+    outer = _scope.get()
+    told_already = connection.in_atomic_block and _for_database(outer) == _for_database(scope)
+    with transaction.atomic():
+        if not told_already:
+            _tell_database(scope)
+        token = _scope.set(scope)
+        try:
             yield
-    finally:
-        _scope.reset(token)
+        finally:
+            _scope.reset(token)  # before the commit, so that on_commit hooks run in no scope that is gone
+    if not told_already and connection.in_atomic_block:
+        _tell_database(outer)  # a rollback has done so already, which is why this isn't in a `finally`
+
+
+def _for_database(scope: uuid.UUID | _Everyone | None) -> str | None:
+    if isinstance(scope, _Everyone):
+        return row_security.EVERYONE
+    return str(scope) if scope else None
+
+
+def _tell_database(scope: uuid.UUID | _Everyone | None) -> None:
+    if connection.vendor != "postgresql":
+        return
+    told = _for_database(scope)
+    if told is None:
+        row_security.close_scope()
+    else:
+        row_security.open_scope(told)
 
 
 def current_client() -> uuid.UUID | None:
@@ -71,6 +98,23 @@ def current_client() -> uuid.UUID | None:
     return None if isinstance(scope, _Everyone) else scope
 
 
+class InScope(Func):
+    """The condition "this row's client is in scope", decided when the query is run, not when it is written:
+    a queryset that outlives its scope raises, or shows the rows of the scope it is used in."""
+
+    output_field = models.BooleanField()
+    conditional = True
+
+    def __init__(self, client_id: Any = "client_id"):
+        super().__init__(client_id)
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
+        client_id = current_client()
+        if client_id is None:
+            return "1=1", []
+        return compiler.compile(Exact(self.get_source_expressions()[0], client_id))
+
+
 class ScopedQuerySet(models.QuerySet):
     """Writes of many rows at once check what `save()` checks for one."""
 
@@ -79,26 +123,27 @@ class ScopedQuerySet(models.QuerySet):
         return super().create(**values)
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        objs = list(objs)
-        for obj in objs:
-            obj.check_client()
+        objs = _checked(self.model, objs)
+        if kwargs.get("update_conflicts") and "client" not in (kwargs.get("unique_fields") or ()):
+            raise WrongClient("the conflicting row could be another client's: name client among the unique fields")
         return super().bulk_create(objs, *args, **kwargs)
 
     def bulk_update(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        objs = list(objs)
-        for obj in objs:
-            obj.check_client()
-        return super().bulk_update(objs, *args, **kwargs)
+        return super().bulk_update(_checked(self.model, objs), *args, **kwargs)
 
     def update(self, **values: Any) -> int:
         if {"client", "client_id"} & values.keys():
             raise WrongClient("a row never moves to another client")
-        for value in values.values():
-            _check_related(value)
+        row: Any = self.model(**{name: value for name, value in values.items() if _names_owned_row(self.model, name)})
+        row.client_id = current_client()
+        check_references([row])
         return super().update(**values)
 
     def raw(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("raw SQL on client-owned rows would bypass the scope")
+
+    def extra(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("raw SQL on client-owned rows could bypass the scope")
 
 
 class ScopedManager(models.Manager.from_queryset(ScopedQuerySet)):  # type: ignore[misc]
@@ -107,9 +152,8 @@ class ScopedManager(models.Manager.from_queryset(ScopedQuerySet)):  # type: igno
     use_in_migrations = False
 
     def get_queryset(self) -> Any:
-        client_id = current_client()
-        rows = super().get_queryset()
-        return rows if client_id is None else rows.filter(client_id=client_id)
+        current_client()
+        return super().get_queryset().filter(InScope())
 
 
 class ClientOwned(models.Model):
@@ -134,25 +178,63 @@ class ClientOwned(models.Model):
 
     def check_client(self) -> None:
         """Take the client in scope when none is set; refuse another's row and foreign keys into another's rows."""
-        scope = current_client()
-        if self.client_id is None and scope is not None:
-            self.client_id = scope
-        if scope is not None and self.client_id != scope:
-            raise WrongClient(f"{type(self).__name__} belongs to another client")
-        for field in self._meta.concrete_fields:
-            if field.is_relation and field.is_cached(self):
-                related = field.get_cached_value(self)
-                if isinstance(related, ClientOwned) and related.client_id != self.client_id:
-                    raise WrongClient(f"{type(self).__name__}.{field.name} belongs to another client")
+        _check_owner(self)
+        check_references([self])
+
+
+def check_references(rows: Sequence[ClientOwned]) -> None:
+    """WrongClient if a foreign key of `rows`, all of one model, leads to a row of another client.
+
+    Loaded rows are compared everywhere. Bare ids cost a query for each foreign key on SQLite; on PostgreSQL
+    the composite foreign keys refuse them, at the latest when the transaction commits.
+    """
+    for field in rows[0]._meta.concrete_fields if rows else ():
+        if not _names_owned_row(type(rows[0]), field.name):
+            continue
+        loaded = [(row, row._state.fields_cache.get(field.name)) for row in rows]
+        if any(related is not None and related.client_id != row.client_id for row, related in loaded):
+            raise WrongClient(f"{type(rows[0]).__name__}.{field.name} belongs to another client")
+        if connection.vendor != "postgresql":
+            _look_up(
+                field, {(getattr(row, field.attname), row.client_id) for row, related in loaded if related is None}
+            )
+
+
+def _look_up(field: Any, references: set[tuple[Any, uuid.UUID]]) -> None:
+    ids = {pk for pk, _ in references if pk is not None and not hasattr(pk, "resolve_expression")}
+    if ids:
+        owned = set(field.related_model._base_manager.filter(pk__in=ids).values_list("pk", "client_id"))
+        if any(pk in ids and (pk, client_id) not in owned for pk, client_id in references):
+            raise WrongClient(f"{field.model.__name__}.{field.name} belongs to another client")
+
+
+def _names_owned_row(model: type[models.Model], name: str) -> bool:
+    """Is `name` a foreign key of `model` (or its column) to a client-owned model?"""
+    try:
+        target = model._meta.get_field(name.removesuffix("_id")).related_model
+    except FieldDoesNotExist:
+        return False
+    return isinstance(target, type) and issubclass(target, ClientOwned)
+
+
+def _checked(model: type[models.Model], objs: Iterable[Any]) -> list[Any]:
+    current_client()
+    rows = list(objs)
+    for row in rows:
+        _check_owner(row)
+    check_references(rows)
+    return rows
+
+
+def _check_owner(row: ClientOwned) -> None:
+    scope = current_client()
+    if row.client_id is None and scope is not None:
+        row.client_id = scope
+    if scope is not None and row.client_id != scope:
+        raise WrongClient(f"{type(row).__name__} belongs to another client")
 
 
 def _default_client(model: type[models.Model], values: dict[str, Any]) -> None:
     scope = current_client()
     if scope is not None and "client" not in values and "client_id" not in values:
         values["client_id"] = scope
-
-
-def _check_related(value: Any) -> None:
-    scope = current_client()
-    if scope is not None and isinstance(value, ClientOwned) and value.client_id != scope:
-        raise WrongClient("the value belongs to another client")

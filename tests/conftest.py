@@ -1,10 +1,16 @@
 """Every test meets two clients with data: the one it is about, and a stranger."""
 
 import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import environ
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test import TransactionTestCase
 
 from tenants import callers, keys
 from tenants.models import Client
@@ -18,6 +24,49 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     async_to_sync(pyfuncitem.obj)(**arguments)
     return True
+
+
+def connect_as(variable: str) -> None:
+    """Let every connection from now on be of the role that an environment variable's URL names."""
+    if connection.vendor == "postgresql":
+        connection.close()
+        address = environ.Env.db_url_config(os.environ[variable])
+        connection.settings_dict.update({name: address.get(name) or "" for name in ("USER", "PASSWORD")})
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Make, empty and drop tables, as `migrate` does. The product under test is never the tables' owner."""
+    connect_as("DATABASE_OWNER_URL")
+    try:
+        yield
+    finally:
+        connect_as("DATABASE_URL")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_made_by_owner: None, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        connect_as("DATABASE_URL")
+        yield
+        connect_as("DATABASE_OWNER_URL")
+
+
+@pytest.fixture(scope="session")
+def _made_by_owner(django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        connect_as("DATABASE_OWNER_URL")
+
+
+_empty_tables = TransactionTestCase._fixture_teardown
+
+
+def _empty_tables_as_owner(case: TransactionTestCase) -> None:
+    with as_owner():
+        _empty_tables(case)
+
+
+TransactionTestCase._fixture_teardown = _empty_tables_as_owner
 
 
 @pytest.fixture(autouse=True)

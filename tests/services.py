@@ -4,6 +4,7 @@ Loaded as a pytest plugin before Django's settings, so that the settings see the
 started here lives in a fresh directory and is stopped when pytest ends.
 """
 
+import atexit
 import contextlib
 import os
 import pwd
@@ -15,10 +16,12 @@ import time
 from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 _running = contextlib.ExitStack()
+atexit.register(_running.close)  # also when pytest ends before `pytest_unconfigure`
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,12 +41,22 @@ def pytest_load_initial_conftests() -> None:
         os.environ.pop(name, None)
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _running.enter_context(postgres(directory / "postgres"))
+    if os.environ["DATABASE_URL"].startswith("postgres") and "DATABASE_OWNER_URL" not in os.environ:
+        os.environ["DATABASE_OWNER_URL"] = os.environ["DATABASE_URL"]
+        os.environ["DATABASE_URL"] = with_role(os.environ["DATABASE_OWNER_URL"], "support_chat_tests", "tests")
     if "REDIS_URL" not in os.environ:
         os.environ["REDIS_URL"] = _running.enter_context(redis(directory / "redis"))
 
 
 def pytest_unconfigure() -> None:
     _running.close()
+
+
+def with_role(url: str, user: str, password: str) -> str:
+    """The same database for another role."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))
 
 
 @contextlib.contextmanager

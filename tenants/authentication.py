@@ -1,0 +1,24 @@
+"""Django REST framework's side of tenants/callers.py: `request.auth` (and `request.user`) is the Caller."""
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from tenants.callers import Caller, Kind, authenticate, unauthorised
+
+
+class CallerAuthentication(BaseAuthentication):
+    """Anyone who proves who they are; ApiError 401 or 403 otherwise, never an anonymous request."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, Caller]:
+        caller = authenticate(request.headers)
+        return caller, caller
+
+
+class InternalAuthentication(CallerAuthentication):
+    """Express only."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, Caller]:
+        caller, _ = super().authenticate(request)
+        if caller.kind is not Kind.INTERNAL:
+            raise unauthorised()
+        return caller, caller

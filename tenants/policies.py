@@ -1,0 +1,182 @@
+"""What `manage.py migrate` sets up on PostgreSQL beside the tables: policies, composite keys and grants.
+
+Everything follows from the models, after every `migrate`, so a new client-owned table is protected by being
+one. `migrate` connects with DATABASE_OWNER_URL and makes the role of DATABASE_URL, which owns nothing and
+gets no more than the rows; the web and worker processes connect with DATABASE_URL. Where there is only
+DATABASE_URL, its role owns the tables and the policies bind it too, unless it is a superuser.
+"""
+
+import secrets
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import environ
+from django.apps import apps
+from django.conf import settings
+from django.db import connections, models, transaction
+from psycopg import sql
+
+from tenants.row_security import pads, process_key
+from tenants.scoping import ClientOwned
+
+POLICY = "own_client_only"
+IN_SCOPE = "client_id >= (SELECT tenancy.bound(true)) AND client_id <= (SELECT tenancy.bound(false))"
+LOCK = 7_203_114_886  # any constant: two processes that migrate at once take turns
+
+
+def client_owned_models() -> list[type[ClientOwned]]:
+    return [model for model in apps.get_models() if issubclass(model, ClientOwned)]
+
+
+def install(using: str) -> None:
+    """Bring policies, keys and grants into line with the models; harmless when repeated."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return
+    with transaction.atomic(using), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute(files("tenants").joinpath("row_security.sql").read_text("utf-8"))
+        _store_keys(cursor)
+        existing = set(connection.introspection.table_names(cursor))
+        owned = [model for model in client_owned_models() if model._meta.db_table in existing]
+        for model in owned:
+            _protect(cursor, model._meta.db_table)
+            _add_composite_keys(cursor, model, existing)
+        _grant(cursor, existing)
+
+
+def unprotected_tables(using: str) -> list[str]:
+    """Client-owned tables without the policy or without FORCE; empty is good."""
+    tables = [model._meta.db_table for model in client_owned_models()]
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = %s"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relrowsecurity AND c.relforcerowsecurity",
+            [POLICY],
+        )
+        protected = {name for (name,) in cursor.fetchall()}
+    return [table for table in tables if table not in protected]
+
+
+def _store_keys(cursor: Any) -> None:
+    """SECRET_KEY's key and its fallbacks', and the database's own."""
+    cursor.execute("DELETE FROM tenancy.keys WHERE purpose = 'process'")
+    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
+        cursor.execute("INSERT INTO tenancy.keys VALUES ('process', %s, %s)", pads(process_key(secret)))
+    cursor.execute(
+        "INSERT INTO tenancy.keys SELECT 'ticket', %s, %s"
+        " WHERE NOT EXISTS (SELECT FROM tenancy.keys WHERE purpose = 'ticket')",
+        pads(secrets.token_bytes(32)),
+    )
+
+
+def _protect(cursor: Any, table: str) -> None:
+    """The policy, for the owner too. Looked up first: ALTER TABLE would wait for every running query."""
+    cursor.execute("SELECT 1 FROM pg_policy WHERE polrelid = %s::regclass AND polname = %s", [_quoted(table), POLICY])
+    if cursor.fetchone() is None:
+        for statement in (
+            "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+            "CREATE POLICY {policy} ON {table} USING (" + IN_SCOPE + ") WITH CHECK (" + IN_SCOPE + ")",
+        ):
+            cursor.execute(sql.SQL(statement).format(table=sql.Identifier(table), policy=sql.Identifier(POLICY)))
+
+
+def _add_composite_keys(cursor: Any, model: type[ClientOwned], existing: set[str]) -> None:
+    """A foreign key between client-owned rows includes the client, so that it can't lead to another's row.
+
+    It replaces Django's own one: which of two constraints fails first would tell whether a row exists.
+    """
+    for field in model._meta.concrete_fields:
+        target: Any = field.related_model
+        if not isinstance(field, models.ForeignKey) or not issubclass(target, ClientOwned):
+            continue
+        if target._meta.db_table not in existing:
+            continue
+        key = f"{target._meta.db_table}_client_key"[-63:]
+        columns = ["client_id", target._meta.pk.column]
+        _add_constraint(cursor, target._meta.db_table, key, sql.SQL("UNIQUE ({})").format(_columns(columns)))
+        body = sql.SQL("FOREIGN KEY ({}) REFERENCES {} ({}) DEFERRABLE INITIALLY DEFERRED").format(
+            _columns(["client_id", field.column]), sql.Identifier(target._meta.db_table), _columns(columns)
+        )
+        if _add_constraint(
+            cursor, model._meta.db_table, f"{model._meta.db_table}_{field.column}_client_fk"[-63:], body
+        ):
+            _drop_plain_foreign_key(cursor, model._meta.db_table, field.column)
+
+
+def _add_constraint(cursor: Any, table: str, name: str, body: sql.Composable) -> bool:
+    """Add it unless it is there; True if it was added."""
+    cursor.execute("SELECT 1 FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s", [_quoted(table), name])
+    if cursor.fetchone() is not None:
+        return False
+    statement = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}")
+    cursor.execute(statement.format(sql.Identifier(table), sql.Identifier(name), body))
+    return True
+
+
+def _drop_plain_foreign_key(cursor: Any, table: str, column: str) -> None:
+    cursor.execute(
+        "SELECT c.conname FROM pg_constraint c"
+        " JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]"
+        " WHERE c.contype = 'f' AND c.conrelid = %s::regclass AND a.attname = %s",
+        [_quoted(table), column],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(table), sql.Identifier(name)))
+
+
+def _grant(cursor: Any, existing: set[str]) -> None:
+    """Let the application role work on rows, and on nothing else."""
+    role = _application_role(cursor)
+    if role is None:
+        return
+    name, public = sql.Identifier(role), sql.SQL("PUBLIC")
+    cursor.execute("SELECT current_database()")
+    database = sql.Identifier(cursor.fetchone()[0])
+    for statement in (
+        "REVOKE TEMPORARY ON DATABASE {database} FROM {public}",
+        "REVOKE CREATE ON SCHEMA public FROM {public}",
+        "GRANT CONNECT ON DATABASE {database} TO {role}",
+        "GRANT USAGE ON SCHEMA public, tenancy TO {role}",
+        "GRANT EXECUTE ON FUNCTION tenancy.enter, tenancy.bound TO {role}",
+    ):
+        cursor.execute(sql.SQL(statement).format(database=database, public=public, role=name))
+    if "django_migrations" in existing:
+        cursor.execute(sql.SQL("GRANT SELECT ON django_migrations TO {}").format(name))
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.managed and not model._meta.proxy and model._meta.db_table in existing:
+            _grant_rows(cursor, model, name)
+
+
+def _grant_rows(cursor: Any, model: type[models.Model], role: sql.Identifier) -> None:
+    """No TRUNCATE, which no policy stops; no choice of a counted id, whose collision would tell of another's row."""
+    fields = list(model._meta.local_concrete_fields)
+    if issubclass(model, ClientOwned):
+        fields = [field for field in fields if not isinstance(field, models.AutoField)]
+    statement = sql.SQL("GRANT SELECT, DELETE, INSERT ({columns}), UPDATE ({columns}) ON {table} TO {role}")
+    columns = _columns([field.column for field in fields])
+    cursor.execute(statement.format(columns=columns, table=sql.Identifier(model._meta.db_table), role=role))
+
+
+def _application_role(cursor: Any) -> str | None:
+    """The role of DATABASE_URL, made if it is missing; None when it is the one that migrates."""
+    address = environ.Env.db_url_config(settings.DATABASE_URL)
+    cursor.execute("SELECT current_user")
+    if address.get("USER") in ("", None, cursor.fetchone()[0]):
+        return None
+    role, password = address["USER"], address.get("PASSWORD") or None
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    if cursor.fetchone() is None:
+        statement = sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD {}")
+        cursor.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    return role
+
+
+def _columns(names: Iterable[Any]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _quoted(table: str) -> str:
+    return '"' + table.replace('"', '""') + '"'
