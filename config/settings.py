@@ -6,6 +6,7 @@ A name with `_FILE` appended reads the value from that file (for container secre
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import environ
@@ -112,6 +113,17 @@ ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
 os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(BASE_DIR / "knowledge" / "data" / "tiktoken"))
+
+# --- limits and bills ---------------------------------------------------------------------------------
+CURRENCY = env.str("CURRENCY", default="USD")
+LIMITS_REDIS_DEADLINE = env.float("LIMITS_REDIS_DEADLINE", default=0.15)  # seconds; then the database decides
+LIMITS_WHEN_UNREACHABLE = env.str("LIMITS_WHEN_UNREACHABLE", default="refuse")  # or "admit": neither answers
+SESSION_REQUESTS_PER_MINUTE = env.int("SESSION_REQUESTS_PER_MINUTE", default=20)  # here and below 0: no limit
+ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=120)
+CLIENT_ANSWERS_AT_ONCE = env.int("CLIENT_ANSWERS_AT_ONCE", default=100)
+VISITOR_ANSWERS_AT_ONCE = env.int("VISITOR_ANSWERS_AT_ONCE", default=3)
+ANSWER_LEASE_SECONDS = env.float("ANSWER_LEASE_SECONDS", default=300.0)  # a dead process's answer stops counting
+BUDGET_HOLD = Decimal(env.str("BUDGET_HOLD", default="0.05"))  # dollars held for a call whose price is unknown
 
 # --- documents ------------------------------------------------------------------------------------------
 MAX_DOCUMENT_BYTES = env.int("MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
