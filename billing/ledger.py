@@ -1,0 +1,193 @@
+"""The books: one append-only row for each request that is paid for, exactly once per request id.
+
+All functions run inside the caller's `client_scope`, in its transaction, as the last thing in it (they hold
+the lock of the client's hour until the transaction ends). A request is
+
+    reserve(request_id, client, admission)      in the transaction that writes its question's rows, then either
+    record(request_id=..., usage=..., ...)      in the transaction that completes its answer's row, or
+    release(request_id, error=...)              when nothing is billed.
+
+`record` and `release` may come late (from a sweeper), twice, or both: the first one decides.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from billing import alerts, budgets, hourcount, plans
+from billing.limits import Admission, refusal
+from billing.models import Reservation, UsageRecord
+from tenants.models import Client
+from tenants.scoping import current_client
+
+MILLION = Decimal(1_000_000)
+ABANDONED = timedelta(hours=1)  # no answer takes so long; its process died
+
+
+class Usage(Protocol):
+    """Tokens of one model call; `prompt_tokens` includes cache reads and writes."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cache_read_tokens(self) -> int: ...
+    @property
+    def cache_write_tokens(self) -> int: ...
+    @property
+    def exact(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A Usage for those who have none of their own, such as the embedding of a document."""
+
+    model: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    exact: bool = True
+
+
+def reserve(request_id: str, client: Client, admission: Admission, *, hold: Decimal | None = None) -> bool:
+    """Take the request's place for good; True when it is overage.
+
+    `hold`: the most that the model call can cost, in dollars, kept of the client's monthly budget where it has
+    one (default BUDGET_HOLD). ApiError RATE_LIMITED when the hour is full after all, QUOTA_EXCEEDED when the
+    budget is.
+    """
+    limit = admission.limit
+    refuses = plans.refuses_over_limit(client)
+    held = budgets.hold(client.pk, admission.at, hold)
+    place = hourcount.take(client.pk, admission.hour, limit if refuses else None)
+    if place is None:
+        raise refusal(client, limit, admission.hour)
+    overage = place > limit
+    Reservation.objects.create(request_id=request_id, at=admission.at, overage=overage, hold=held)
+    alerts.notice(client, admission.hour, place, limit)
+    return overage
+
+
+def record(
+    *,
+    request_id: str,
+    usage: Usage,
+    prices: Mapping[str, Any] | None = None,
+    cached: bool = False,
+    latency_ms: int | None = None,
+    kind: str = UsageRecord.Kind.CHAT,
+    admission: Admission | None = None,
+    at: datetime | None = None,
+) -> bool:
+    """Write the row of a request that reached a model or was answered from the cache; False when it is there already.
+
+    `prices`: dollars per million tokens under the names of `cost_of`. What was reserved decides the time and the
+    overage; without a reservation (an answer from the cache, an embedding) `admission` or `at` does, default now.
+    """
+    values: dict[str, Any] = {
+        "kind": kind,
+        "model": usage.model,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "prices": {name: str(price) for name, price in (prices or {}).items()},
+        "cost": cost_of(usage, prices or {}),
+        "cached": cached,
+        "exact": usage.exact,
+        "latency_ms": latency_ms,
+    }
+    reservation = _take_reservation(request_id)
+    if reservation is not None:
+        values.update(at=reservation.at, overage=reservation.overage)
+        budgets.settle(reservation, values["cost"])
+        return _write(request_id, values)
+    values["at"] = admission.at if admission else at or timezone.now()
+    return _write_unreserved(request_id, values, admission)
+
+
+def release(request_id: str, *, error: bool = False, latency_ms: int | None = None) -> bool:
+    """Undo a reservation; False when there is none (any more). `error`: keep an unbilled row of the failure."""
+    reservation = _take_reservation(request_id)
+    if reservation is None:
+        return False
+    budgets.settle(reservation, Decimal(0))  # before the hour, as everywhere: locks in one order
+    hourcount.give_back(reservation.at.replace(minute=0, second=0, microsecond=0))
+    if error:
+        _write(request_id, {"at": reservation.at, "failed": True, "latency_ms": latency_ms})
+    return True
+
+
+def cost_of(usage: Usage, prices: Mapping[str, Any]) -> Decimal:
+    """Dollars, to eight decimals. `prices` per million tokens: input, output, cache_read, cache_write (the last two
+    default to input); a missing price is nothing."""
+    rates = {name: Decimal(str(price)) for name, price in prices.items() if price is not None}
+    plain = rates.get("input", Decimal(0))
+    fresh = usage.prompt_tokens - usage.cache_read_tokens - usage.cache_write_tokens
+    total = (
+        fresh * plain
+        + usage.cache_read_tokens * rates.get("cache_read", plain)
+        + usage.cache_write_tokens * rates.get("cache_write", plain)
+        + usage.completion_tokens * rates.get("output", Decimal(0))
+    )
+    return (total / MILLION).quantize(Decimal("1e-8"))
+
+
+def release_abandoned() -> int:
+    """Release the scope's reservations that no process can still be working on; how many there were."""
+    old = Reservation.objects.filter(at__lt=timezone.now() - ABANDONED).values_list("request_id", flat=True)
+    return sum(release(request_id, error=True) for request_id in list(old))
+
+
+def _take_reservation(request_id: str) -> Reservation | None:
+    """The reservation, gone from its table; of two who ask at once, one gets it."""
+    reservation = Reservation.objects.select_for_update().filter(request_id=request_id).first()
+    if reservation is not None:
+        Reservation.objects.filter(pk=reservation.pk).delete()
+    return reservation
+
+
+def _write(request_id: str, values: dict[str, Any]) -> bool:
+    """Insert the row unless its id is taken."""
+    if values.get("overage"):
+        values["overage_cents"] = Client.objects.values_list("overage_cents", flat=True).get(pk=_client_in_scope())
+    try:
+        with transaction.atomic():  # a savepoint: the caller's transaction survives a duplicate
+            UsageRecord.objects.create(request_id=request_id, **values)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _write_unreserved(request_id: str, values: dict[str, Any], admission: Admission | None) -> bool:
+    """A row whose place was not reserved takes it now; the answer exists, so it is never refused."""
+    client_id = _client_in_scope()
+    if UsageRecord.objects.filter(request_id=request_id).exists():
+        return False
+    budgets.spend(client_id, values["at"], values["cost"])
+    if values["kind"] == UsageRecord.Kind.CHAT:
+        client = Client.objects.get(pk=client_id)
+        limit = admission.limit if admission else plans.hourly_limit(client)
+        hour = values["at"].replace(minute=0, second=0, microsecond=0)
+        place = hourcount.take(client.pk, hour, None)
+        assert place is not None
+        values["overage"] = place > limit and not plans.refuses_over_limit(client)
+        alerts.notice(client, hour, place, limit)
+    return _write(request_id, values)
+
+
+def _client_in_scope() -> uuid.UUID:
+    client_id = current_client()
+    if client_id is None:
+        raise ValueError("the books are written in one client's scope")
+    return client_id

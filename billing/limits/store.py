@@ -1,0 +1,96 @@
+"""The only door of the limits to Redis: one client an event loop, a deadline, and a circuit-breaker."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+from django.conf import settings
+from redis import asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+CONNECTIONS = 32  # of one event loop; beyond it calls wait for each other rather than open more
+
+
+class Unavailable(Exception):
+    """Redis is not configured, did not answer in time, or failed a moment ago."""
+
+
+class Breaker:
+    """After a failure nobody waits for Redis for REST_SECONDS; then one call tries, and the rest follow it."""
+
+    REST_SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self.resting_until = 0.0  # 0: Redis is well
+
+    def check(self) -> None:
+        """Raise Unavailable while resting; the first call after the rest becomes the trial."""
+        now = time.monotonic()
+        if now < self.resting_until:
+            raise Unavailable
+        if self.resting_until:
+            self.resting_until = now + self.REST_SECONDS
+
+    def failed(self, error: BaseException) -> None:
+        if not self.resting_until:
+            log.warning("the limits go on without Redis", error=type(error).__name__)
+        self.resting_until = time.monotonic() + self.REST_SECONDS
+
+    def worked(self) -> None:
+        if self.resting_until:
+            log.warning("the limits are back on Redis")
+        self.resting_until = 0.0
+
+
+breaker = Breaker()
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, redis.Redis]] = WeakKeyDictionary()
+_at_recovery: list[Callable[[redis.Redis], Awaitable[None]]] = []
+
+
+def at_recovery(act: Callable[[redis.Redis], Awaitable[None]]) -> None:
+    """Run `act(client)` when Redis answers again after an outage, before anyone relies on its figures."""
+    _at_recovery.append(act)
+
+
+async def run(script: str, keys: Sequence[str], arguments: Sequence[int | float | str]) -> Any:
+    """Run a Lua script in one step and return its reply; Unavailable within LIMITS_REDIS_DEADLINE seconds."""
+    if not settings.REDIS_URL:
+        raise Unavailable
+    breaker.check()
+    try:
+        async with asyncio.timeout(settings.LIMITS_REDIS_DEADLINE):
+            client = _client()
+            if breaker.resting_until:
+                for act in _at_recovery:
+                    await act(client)
+            reply = await client.register_script(script)(keys=keys, args=arguments)
+            breaker.worked()
+            return reply
+    except (RedisError, OSError, TimeoutError) as error:
+        breaker.failed(error)
+        raise Unavailable from error
+
+
+def _client() -> redis.Redis:
+    """This event loop's client; its connections belong to the loop."""
+    loop = asyncio.get_running_loop()
+    url, client = _clients.get(loop, ("", None))
+    if client is None or url != settings.REDIS_URL:
+        pool = redis.BlockingConnectionPool.from_url(
+            settings.REDIS_URL,
+            max_connections=CONNECTIONS,
+            timeout=settings.LIMITS_REDIS_DEADLINE,
+            socket_timeout=settings.LIMITS_REDIS_DEADLINE,
+            socket_connect_timeout=settings.LIMITS_REDIS_DEADLINE,
+            retry=Retry(NoBackoff(), 0),
+        )
+        client = redis.Redis(connection_pool=pool)
+        _clients[loop] = (settings.REDIS_URL, client)
+    return client

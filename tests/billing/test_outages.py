@@ -1,0 +1,134 @@
+"""Redis silent, cut off or gone together with the database: the reply still arrives, and no quota appears."""
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+from pytest_django import Settings
+
+from billing import ledger
+from billing.limits import admit, admit_visitor, slot, store
+from tenants.errors import ApiError
+from tenants.models import Client
+from tenants.scoping import client_scope
+from tests.billing.wire import Wire, wire
+
+
+@pytest.fixture
+def line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """The gate's way to Redis, through a wire."""
+    redis = urlsplit(settings.REDIS_URL)
+    monkeypatch.setattr(store.Breaker, "REST_SECONDS", 0.3)
+    with wire(redis.hostname or "127.0.0.1", redis.port or 6379) as line:
+        settings.REDIS_URL = f"redis://127.0.0.1:{line.port}/0"
+        yield line
+
+
+@pytest.fixture
+def capped(acme: Client) -> Client:
+    """At most five requests an hour."""
+    acme.hourly_limit, acme.hard_cap = 5, True
+    acme.save()
+    return acme
+
+
+def ask(client: Client, request_id: str) -> float:
+    """One request through gate and books; the seconds that the gate took."""
+    started = time.monotonic()
+    admission = async_to_sync(admit)(client)
+    took = time.monotonic() - started
+    with client_scope(client.pk):
+        ledger.reserve(request_id, client, admission)
+    return took
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["silent", "cut"])
+def test_an_outage_costs_one_deadline_and_admits_nobody_too_many(capped: Client, line: Wire, how: str) -> None:
+    ask(capped, "before-1")
+    ask(capped, "before-2")
+    if how == "silent":
+        line.silent = True
+    else:
+        line.cut()
+    slowest = ask(capped, "during-1")
+    assert slowest < 1.0  # LIMITS_REDIS_DEADLINE is 0.15; the machine may be busy
+    assert ask(capped, "during-2") < max(0.1, slowest)
+    assert store.breaker.resting_until
+    line.silent = False
+    if how == "cut":
+        line.mend()
+    time.sleep(0.35)
+    ask(capped, "after-1")
+    assert not store.breaker.resting_until
+    with pytest.raises(ApiError) as full:
+        ask(capped, "after-2")
+    assert full.value.code == "RATE_LIMITED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_the_database_away_too_the_operator_decides(capped: Client, line: Wire, settings: Settings) -> None:
+    line.cut()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_hourcount RENAME TO away")
+    try:
+        with pytest.raises(ApiError) as refused:
+            async_to_sync(admit)(capped)
+        assert (refused.value.code, refused.value.status) == ("SERVICE_UNAVAILABLE", 503)
+        settings.LIMITS_WHEN_UNREACHABLE = "admit"
+        assert async_to_sync(admit)(capped).remaining == 4
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO billing_hourcount")
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_visitor_who_hurries_is_told_to_wait(
+    acme: Client, stranger: Client, settings: Settings, with_redis: bool
+) -> None:
+    settings.SESSION_REQUESTS_PER_MINUTE, settings.ADDRESS_REQUESTS_PER_MINUTE = 2, 3
+    if not with_redis:
+        settings.REDIS_URL = ""
+    await admit_visitor(acme.pk, "s1", "192.0.2.1")
+    await admit_visitor(acme.pk, "s1", "192.0.2.1")
+    with pytest.raises(ApiError) as hurried:
+        await admit_visitor(acme.pk, "s1", "192.0.2.1")
+    assert hurried.value.code == "RATE_LIMITED"
+    assert 58 <= int(hurried.value.headers["Retry-After"]) <= 61
+    await admit_visitor(acme.pk, "s2", "192.0.2.1")  # what was refused did not count for the address
+    with pytest.raises(ApiError):
+        await admit_visitor(acme.pk, "s3", "192.0.2.1")
+    await admit_visitor(stranger.pk, "s1", "192.0.2.1")
+    await admit_visitor(acme.pk, "s4", "")
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_only_so_many_answers_at_once(
+    acme: Client, stranger: Client, settings: Settings, with_redis: bool
+) -> None:
+    settings.CLIENT_ANSWERS_AT_ONCE, settings.VISITOR_ANSWERS_AT_ONCE = 2, 1
+    if not with_redis:
+        settings.REDIS_URL = ""
+
+    async def room(client: Client, visitor: str) -> bool:
+        try:
+            async with slot(client.pk, visitor):
+                return True
+        except ApiError as error:
+            assert error.code == "RATE_LIMITED" and error.headers["Retry-After"]
+            return False
+
+    async with slot(acme.pk, "v1"):
+        assert not await room(acme, "v1")
+        assert await room(acme, "v2")
+        async with slot(acme.pk, "v2"):
+            assert not await room(acme, "v3")
+            assert await room(stranger, "v1")
+    assert await room(acme, "v1")
+    settings.ANSWER_LEASE_SECONDS = 0.05
+    async with slot(acme.pk, "dead"):
+        time.sleep(0.06)
+        assert await room(acme, "dead")
