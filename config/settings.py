@@ -118,6 +118,12 @@ MAX_DOCUMENT_BYTES = env.int("MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)
 # A file in base64 is a third larger, and JSON or multipart adds its own frame.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_DOCUMENT_BYTES * 4 // 3 + 64 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# What reading one file may cost, in a process of its own; a file that needs more fails with that reason.
+PARSE_SECONDS = env.float("PARSE_SECONDS", default=30.0)
+PARSE_MEMORY_MB = env.int("PARSE_MEMORY_MB", default=512)
+PARSE_MAX_CHARACTERS = env.int("PARSE_MAX_CHARACTERS", default=5_000_000)
+PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", default=5_000)
+PARSE_MAX_ROWS = env.int("PARSE_MAX_ROWS", default=100_000)
 MEDIA_ROOT = DATA_DIR / "files"
 
 # --- Django ---------------------------------------------------------------------------------------------
