@@ -71,7 +71,7 @@ def _delimiter(text: str) -> tuple[str, str]:
 
 
 def _fit(sample: str, delimiter: str) -> tuple[float, int]:
-    """How well a delimiter explains the sample: the share of rows with the commonest width above one, and that width."""
+    """How well a delimiter explains the sample: the share of rows of the commonest width above one; that width."""
     rows = itertools.islice(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), SAMPLE_ROWS)
     widths = [len(row) for row in rows if row]
     wide = [width for width in widths if width > 1]

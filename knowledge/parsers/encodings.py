@@ -19,8 +19,8 @@ def decode(data: bytes) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
-    if encoding := _wide(data[:SAMPLE]):
-        return data.decode(encoding, "replace")
+    if wide := _wide(data[:SAMPLE]):
+        return data.decode(wide, "replace")
     data = data.replace(b"\0", b"")
     try:
         return data.decode("utf-8")

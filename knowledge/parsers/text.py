@@ -41,14 +41,15 @@ class TextBuilder:
         self._blocks: list[Block] = []
         self._headings: list[tuple[int, str]] = []
 
-    def add(self, text: str, kind: str = "paragraph", page: int | None = None, separator: str = "") -> None:
-        """Append a block. Rows, list items and footnotes follow their like on the next line, others after a blank one."""
+    def add(self, text: str, kind: str = "paragraph", page: int | None = None, separator: str | None = None) -> None:
+        """Append a block. Rows, items and notes follow their like on the next line, others after a blank one."""
         text = clean(text)
         if not text:
             return
         if self._blocks:
             same = kind == self._blocks[-1].kind and kind in ("row", "list", "footnote")
-            separator = separator or ("\n" if same else "\n\n")
+            if separator is None:
+                separator = "\n" if same else "\n\n"
             self._parts.append(separator)
             self.length += len(separator)
         start, self.length = self.length, self.length + len(text)
