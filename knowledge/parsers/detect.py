@@ -1,0 +1,100 @@
+"""What a file is, by its content. Runs in the request, so it looks at signatures and directories only."""
+
+import io
+import zipfile
+from pathlib import PurePath
+
+from tenants.errors import ApiError
+
+EXTENSIONS = {
+    "pdf": {".pdf"},
+    "docx": {".docx", ".docm"},
+    "txt": {".txt", ".text", ".md", ".markdown", ".rst", ".log"},
+    "csv": {".csv", ".tsv"},
+}
+NAMES = {"pdf": "a PDF", "docx": "a Word document (.docx)", "txt": "a text file", "csv": "a CSV file"}
+# First bytes of what people send by mistake, with the name to tell them.
+SIGNATURES = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or password-protected Office file"),
+    (b"{\\rtf", "an RTF file"),
+    (b"\x89PNG\r\n\x1a\n", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"II*\0", "a picture"),
+    (b"MM\0*", "a picture"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\0", "a program"),
+    (b"\x1f\x8b", "a compressed file"),
+    (b"7z\xbc\xaf\x27\x1c", "a compressed file"),
+    (b"Rar!\x1a\x07", "a compressed file"),
+    (b"SQLite format 3\0", "a database"),
+)
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+SAMPLE = 65536
+PDF_HEADER_WITHIN = 1024  # readers accept a PDF whose header follows other bytes, up to here
+MAX_ZIP_ENTRIES = 2000
+
+
+def check_type(data: bytes, declared: str, original_name: str) -> None:
+    """Raise ApiError UNSUPPORTED_FILE_TYPE unless content, declared type and the name's extension agree."""
+    if declared not in EXTENSIONS:
+        raise _refusal("Only PDF, DOCX, TXT and CSV files can be added.")
+    extension = PurePath(original_name.replace("\\", "/")).suffix.lower()
+    if extension and extension not in EXTENSIONS[declared] and _is_known(extension, declared):
+        raise _refusal(f"The file's name ends in {extension[:10]}, but it was sent as {NAMES[declared]}.")
+    found = _content(data)
+    if found != (declared if declared in ("pdf", "docx") else "text"):
+        raise _refusal(f"The file is not {NAMES[declared]}: it looks like {NAMES.get(found, found)}.")
+
+
+def _refusal(message: str) -> ApiError:
+    return ApiError("UNSUPPORTED_FILE_TYPE", message)
+
+
+def _is_known(extension: str, declared: str) -> bool:
+    """A title may hold a dot ("notes v1.2"): for text only a suffix that looks like an extension counts."""
+    return declared in ("pdf", "docx") or extension[1:2].isalpha()
+
+
+def _content(data: bytes) -> str:
+    """ "pdf", "docx", "text", or what else it looks like, in words."""
+    for signature, name in SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data.startswith(b"PK"):
+        return _zip_content(data)
+    if (
+        b"%PDF-" in data[:PDF_HEADER_WITHIN]
+        and not data[: data.find(b"%PDF-")].strip(b"\0\r\n\t \xef\xbb\xbf").isalnum()
+    ):
+        return "pdf"
+    return "text" if _is_text(data[:SAMPLE]) else "binary data"
+
+
+def _zip_content(data: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if len(archive.filelist) > MAX_ZIP_ENTRIES:
+                return "an archive of too many files"
+            names = {entry.filename for entry in archive.filelist}
+    except Exception:  # noqa: BLE001 - zipfile raises a dozen kinds for a damaged directory
+        return "a damaged ZIP or Office file"
+    if "[Content_Types].xml" not in names:
+        return "a ZIP archive"
+    folders = {name.partition("/")[0] for name in names}
+    for folder, name in (("xl", "an Excel workbook"), ("ppt", "a PowerPoint presentation"), ("word", "docx")):
+        if folder in folders:
+            return name
+    return "docx"  # the main part may lie anywhere; its reader follows the package's own directions
+
+
+def _is_text(sample: bytes) -> bool:
+    """Hardly any control characters, in one byte a character or (with a mark, or every other byte NUL) in two."""
+    if sample.startswith(BYTE_ORDER_MARKS):
+        return True
+    controls = sum(sample.count(bytes([code])) for code in (*range(1, 9), *range(14, 27), *range(28, 32), 127))
+    nuls = sample.count(0)
+    halves = max(sample[::2].count(0), sample[1::2].count(0))
+    if nuls and halves > 0.9 * nuls and nuls > 0.2 * len(sample):  # UTF-16 or UTF-32 without a mark
+        return controls <= 0.02 * len(sample)
+    return controls + nuls <= 0.1 * len(sample)

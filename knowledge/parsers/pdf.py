@@ -1,0 +1,128 @@
+"""PDF: PDFium first, which is fast and reads most; pypdf where PDFium fails or finds no text."""
+
+import ctypes
+import re
+from collections.abc import Iterator
+
+import pypdfium2
+from pypdfium2 import raw
+
+from knowledge.parsers import pdf_layout
+from knowledge.parsers.base import Limits, Parsed, ParseError
+from knowledge.parsers.pdf_layout import Line, Page
+from knowledge.parsers.text import TextBuilder
+
+ENCRYPTED = "The PDF is protected by a password. Upload a version without one."
+NO_TEXT = (
+    "The PDF has no text layer: its pages are pictures, as a scanner makes them. "
+    "Upload a version with selectable text, for example after text recognition (OCR)."
+)
+HYPHEN = "\ufffe"  # what PDFium gives for a hyphen at the end of a line, instead of the line's end
+FONT_NAME = 128  # bytes of a font's name that are looked at
+_LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
+
+
+def read(path: str, limits: Limits) -> Parsed:
+    try:
+        pages = list(_pages_by_pdfium(path, limits))
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD:
+            raise ParseError(ENCRYPTED) from error
+        pages = []
+    if not any(page.lines for page in pages):
+        pages = list(_pages_by_pypdf(path, limits)) or pages
+    builder = TextBuilder(limits)
+    pdf_layout.build(pages, builder)
+    if not builder.length:
+        raise ParseError(NO_TEXT if pages else "The PDF has no pages.")
+    return builder.parsed(len(pages))
+
+
+def _check(pages: int, characters: int, limits: Limits) -> None:
+    if pages > limits.pages:
+        raise ParseError(f"The PDF has more than {limits.pages:,} pages.")
+    if characters > limits.characters:
+        raise ParseError(f"The PDF has more than {limits.characters:,} characters of text.")
+
+
+def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
+    document = pypdfium2.PdfDocument(path)
+    _check(len(document), 0, limits)
+    characters = 0
+    for index in range(len(document)):
+        try:
+            page = document[index]
+        except pypdfium2.PdfiumError:  # one damaged page does not lose the others
+            yield Page(0.0, [])
+            continue
+        textpage = page.get_textpage()
+        characters += textpage.count_chars()
+        _check(0, characters, limits)
+        yield Page(page.get_height(), list(_lines(textpage)))
+        textpage.close()
+        page.close()
+
+
+def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
+    """The page's lines in the order of its content, each with its box (from its first and last character)."""
+    text = textpage.get_text_range(errors="replace")
+    for match in _LINE.finditer(text):
+        line = match[1].strip()
+        if not line:
+            continue
+        first = match.start(1) + len(match[1]) - len(match[1].lstrip())
+        last = match.start(1) + len(match[1].rstrip()) - 1
+        start, bold = _character(textpage, first)
+        end, still_bold = _character(textpage, last)
+        yield Line(line, start.left, start.bottom, end.right, start.top, bold and still_bold, bool(match[2]))
+
+
+def _character(textpage: pypdfium2.PdfTextPage, position: int) -> tuple[raw.FS_RECTF, bool]:
+    """The box of the character at a position of the page's text, with its font's height, and whether it is bold."""
+    index = raw.FPDFText_GetCharIndexFromTextIndex(textpage, position)
+    box = raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(textpage, index, box)
+    name = ctypes.create_string_buffer(FONT_NAME)
+    raw.FPDFText_GetFontInfo(textpage, index, name, FONT_NAME, None)
+    return box, _is_bold(name.value)
+
+
+def _is_bold(font: bytes) -> bool:
+    name = font.lower()
+    return b"bold" in name or b"black" in name or b"heavy" in name
+
+
+def _pages_by_pypdf(path: str, limits: Limits) -> Iterator[Page]:
+    import pypdf  # here, because it costs a third of a second of CPU that most files save
+
+    try:
+        reader = pypdf.PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise ParseError(ENCRYPTED)
+        count = len(reader.pages)
+    except ParseError:
+        raise
+    except Exception as error:  # pypdf raises whatever a damaged file makes Python raise
+        raise ParseError("The PDF is damaged and could not be read.") from error
+    _check(count, 0, limits)
+    characters = 0
+    for number in range(count):
+        try:
+            text = reader.pages[number].extract_text()
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - likewise; one damaged page does not lose the others
+            text = ""
+        characters += len(text)
+        _check(0, characters, limits)
+        yield Page(0.0, _unplaced_lines(text))
+
+
+def _unplaced_lines(text: str) -> list[Line]:
+    """Lines whose place on the page is not known: evenly spaced, full, with a gap where the text has one."""
+    lines = []
+    for number, line in enumerate(text.split("\n")):
+        if line.strip():
+            hyphen = line.rstrip().endswith("-")
+            lines.append(Line(line.strip().removesuffix("-"), 0, -12 * number, 100, 12 - 12 * number, False, hyphen))
+    return lines
