@@ -108,6 +108,7 @@ EMBEDDING_MODEL = env.str(
     default="text-embedding-3-small" if OPENAI_API_KEY and not OPENAI_BASE_URL else "all-minilm-l6-v2",
 )
 EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS", default=0)  # 0: the model's own
 ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
