@@ -1,0 +1,138 @@
+"""Qdrant's engine in this process: one shard (a directory) for each embedding model, all clients in it."""
+
+import contextlib
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+
+from knowledge.embeddings.models import model_of
+from knowledge.vectors import sparse
+from knowledge.vectors.base import DENSE, SPARSE, Candidate, Point, VectorError
+
+PAGE = 10_000
+
+
+class Shards:
+    """The embedded index. Every method takes the model's key and the client, and filters by that client."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._open: dict[str, edge.EdgeShard] = {}
+        self._opening = threading.Lock()
+
+    def upsert(self, model: str, client_id: uuid.UUID, points: Sequence[Point]) -> None:
+        payload = {"client_id": str(client_id)}
+        rows = [
+            edge.Point(
+                point.id,
+                {DENSE: point.vectors.tolist(), SPARSE: sparse.document(point.text)},
+                payload | {"version_id": point.version_id},
+            )
+            for point in points
+        ]
+        with _our_errors():
+            self._shard(model).update(edge.UpdateOperation.upsert_points(rows, condition=_only(client_id)))
+
+    def delete(self, model: str, client_id: uuid.UUID, version_id: int | None) -> None:
+        with _our_errors():
+            self._shard(model).update(edge.UpdateOperation.delete_points_by_filter(_only(client_id, version_id)))
+
+    def count(self, model: str, client_id: uuid.UUID, version_id: int | None) -> int:
+        with _our_errors():
+            return self._shard(model).count(edge.CountRequest(filter=_only(client_id, version_id)))
+
+    def ids(self, model: str, client_id: uuid.UUID, version_id: int | None) -> set[uuid.UUID]:
+        shard, condition = self._shard(model), _only(client_id, version_id)
+        found: set[Any] = set()
+        offset = None
+        while True:
+            request = edge.ScrollRequest(offset, PAGE, condition, with_payload=False, with_vector=False)
+            with _our_errors():
+                records, offset = shard.scroll(request)
+            found.update(record.id for record in records)
+            if offset is None:
+                return found
+
+    def search(self, model: str, client_id: uuid.UUID, vector: np.ndarray, text: str, limit: int) -> list[Candidate]:
+        shard, ours = self._shard(model), _only(client_id)
+        legs: dict[str, Any] = {DENSE: [vector.tolist()], SPARSE: sparse.question(text)}
+
+        def ask(leg: str, condition: edge.Filter) -> edge.QueryRequest:
+            corpus = edge.SearchParams(idf=edge.IdfParams(corpus=ours)) if leg == SPARSE else None
+            nearest = edge.Query.Nearest(legs[leg], using=leg)
+            return edge.QueryRequest(limit=limit, query=nearest, filter=condition, params=corpus)
+
+        with _our_errors():
+            scores = {leg: _scores(shard.query(ask(leg, ours))) for leg in legs}
+            for leg, other in ((DENSE, SPARSE), (SPARSE, DENSE)):
+                if unknown := scores[other].keys() - scores[leg].keys():
+                    scores[leg] |= _scores(shard.query(ask(leg, _only(client_id, among=unknown))))
+        return [Candidate(id, score, scores[SPARSE].get(id, 0.0)) for id, score in scores[DENSE].items()]
+
+    def close(self) -> None:
+        """Write everything down and let go of the files."""
+        with self._opening:
+            for shard in self._open.values():
+                shard.close()
+            self._open.clear()
+
+    def _shard(self, model: str) -> edge.EdgeShard:
+        with self._opening:
+            if model not in self._open:
+                with _our_errors():
+                    self._open[model] = _open(self._directory / model, model_of(model).dimensions)
+            return self._open[model]
+
+
+def _open(directory: Path, dimensions: int) -> edge.EdgeShard:
+    """The shard at `directory`, made first if it isn't there; a half-made one of a killed process is made anew."""
+    if not directory.exists():
+        unfinished = directory.with_name(directory.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        _create(unfinished, dimensions)
+        unfinished.rename(directory)
+    return edge.EdgeShard.load(str(directory))
+
+
+def _create(directory: Path, dimensions: int) -> None:
+    windows = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)  # a passage is as near as its best window
+    config = edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(dimensions, edge.Distance.Cosine, multivector_config=windows)},
+        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+    )
+    shard = edge.EdgeShard.create(str(directory), config)
+    for field, schema in (
+        ("client_id", edge.KeywordIndexParams(is_tenant=True)),
+        ("version_id", edge.PayloadSchemaType.Integer),
+    ):
+        shard.update(edge.UpdateOperation.create_field_index(field, schema))
+    shard.close()
+
+
+def _only(client_id: uuid.UUID, version_id: int | None = None, among: set[Any] | None = None) -> edge.Filter:
+    """The one place where the embedded store's conditions are made: always the client's points, and no others."""
+    must: list[Any] = [edge.FieldCondition("client_id", match=edge.MatchValue(str(client_id)))]
+    if version_id is not None:
+        must.append(edge.FieldCondition("version_id", match=edge.MatchValue(version_id)))
+    if among is not None:
+        must.append(edge.HasIdCondition(among))
+    return edge.Filter(must=must)
+
+
+def _scores(found: list[edge.ScoredPoint]) -> dict[Any, float]:
+    return {point.id: point.score for point in found}
+
+
+@contextlib.contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the engine raises plain Exception
+        raise VectorError(f"the embedded vector store: {error}") from error
