@@ -108,6 +108,10 @@ EMBEDDING_MODEL = env.str(
     default="text-embedding-3-small" if OPENAI_API_KEY and not OPENAI_BASE_URL else "all-minilm-l6-v2",
 )
 EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
+FALLBACK_TO_OTHER_PROVIDER = env.bool("FALLBACK_TO_OTHER_PROVIDER", default=False)
+LLM_CONNECT_TIMEOUT = env.float("LLM_CONNECT_TIMEOUT", default=5.0)  # seconds, as are the next two
+LLM_FIRST_TOKEN_TIMEOUT = env.float("LLM_FIRST_TOKEN_TIMEOUT", default=20.0)  # retries included; and between tokens
+LLM_TOTAL_TIMEOUT = env.float("LLM_TOTAL_TIMEOUT", default=120.0)
 ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
