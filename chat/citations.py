@@ -1,0 +1,176 @@
+"""Marks in an answer under way -> numbered sources, each quoting the exact sentence that carries the claim.
+
+A model marks a claim with the number of the passage, `[2]`; an adapter with native citations adds the sentence,
+`[2#5]` (from 0). Visitors see `[k]`, where k counts sources in the order in which they first appear, so that
+mark k belongs to the k-th of `sources()`. Marks that point nowhere are dropped.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chat.sentences import sentences
+from chat.support import support
+
+if TYPE_CHECKING:
+    from knowledge.search import Passage
+
+# [1]  [1, 3]  [2-4]  [^1]  [2#5]  [Passage 2]  【1】  【1†source】
+_NUMBERS = r"\d{1,3}(?:#\d{1,4})?"
+_WORDS = r"(?:\^|passages?|sources?|search results?|results?|quellen?|fuentes?|p\.)"
+_MARK = re.compile(
+    rf"([ \t]*)(?:\[|【)\s?(?:{_WORDS})?[ \t#.:]{{0,2}}({_NUMBERS}(?:\s?(?:[,;&–-]|,? and)\s?{_NUMBERS}){{0,9}})(?:†[^\]】\n]{{0,20}})?\s?(?:\]|】)",
+    re.I,
+)
+_LONGEST_MARK = 60  # characters that are held back while they may still become a mark
+_CLAIM = 400  # characters before a mark in which its claim stands
+
+
+@dataclass
+class _Source:
+    passage: "Passage"
+    best: float = -1.0
+    span: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Citations:
+    """Feed it the model's pieces; what it gives back holds whole marks only. Ask for `sources()` after `finish()`.
+
+    `says_unanswered`: the model marked its answer with [0], "the passages don't answer this", and cited nothing.
+    """
+
+    passages: Sequence["Passage"]
+    _held: str = ""
+    _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
+    _text: list[str] = field(default_factory=list)
+    _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
+    _zero: bool = False
+
+    @property
+    def says_unanswered(self) -> bool:
+        return self._zero and not self._sources
+
+    def feed(self, piece: str) -> str:
+        """What may be shown now; the rest is held back until it is clear whether a mark begins there."""
+        text = self._held + piece
+        cut = _safe_end(text)
+        self._held = text[cut:]
+        return self._turned(text[:cut])
+
+    def finish(self) -> str:
+        """What was held back; it has become no mark."""
+        rest, self._held = self._held, ""
+        return self._turned(rest)
+
+    def sources(self) -> list[dict[str, Any]]:
+        """The sources that the answer used, the k-th for mark [k], in the shape of the wire contract. An answer that
+        carries no marks at all gets those passages that its sentences plainly repeat."""
+        if not self._sources and not self._zero:
+            self._attribute()
+        return [_as_json(source) for source in self._sources.values()]
+
+    def _turned(self, text: str) -> str:
+        out: list[str] = []
+        position = 0
+        for match in _MARK.finditer(text):
+            self._out(out, text[position : match.start()])
+            marks = self._marks(match.group(2))
+            space = match.group(1)
+            if not marks and not self._shown.endswith("<"):  # "< [9]b" must not turn into "<b"
+                space = ""
+            self._out(out, space, claim=False)
+            out.append(marks)
+            position = match.end()
+        self._out(out, text[position:])
+        return "".join(out)
+
+    def _out(self, out: list[str], text: str, claim: bool = True) -> None:
+        if text:
+            out.append(text)
+            self._text.append(text)
+            if claim:
+                self._shown = (self._shown + text)[-_CLAIM:]
+
+    def _marks(self, numbers: str) -> str:
+        """`numbers` of passages, such as "1, 3" or "2-4" or "2#5", as visible marks."""
+        marks: dict[str, None] = {}
+        for passage, sentence in _parsed(numbers):
+            if passage == 0:
+                self._zero = True
+            if 1 <= passage <= len(self.passages):
+                marks[self._cite(passage - 1, sentence)] = None
+        return "".join(marks)
+
+    def _cite(self, index: int, sentence: int | None) -> str:
+        source = self._sources.setdefault(index, _Source(self.passages[index]))
+        spans = sentences(source.passage.text) or [(0, len(source.passage.text))]
+        if sentence is not None and sentence < len(spans):
+            if source.best < 2:  # the provider's own word counts for more than ours; its first one stays
+                source.best, source.span = 2.0, spans[sentence]
+        else:
+            self._quote_best(source, self._claim(), spans)
+        return f"[{list(self._sources).index(index) + 1}]"
+
+    def _claim(self) -> str:
+        """The sentence that the mark closes."""
+        spans = sentences(self._shown)
+        return self._shown[slice(*spans[-1])] if spans else ""
+
+    def _quote_best(self, source: _Source, claim: str, spans: list[tuple[int, int]]) -> None:
+        for span in spans:
+            score = support(claim, source.passage.text[slice(*span)])
+            if score > source.best:
+                source.best, source.span = score, span
+
+    def _attribute(self) -> None:
+        answer = "".join(self._text)
+        for start, end in sentences(answer):
+            claim = answer[start:end]
+            for index, passage in enumerate(self.passages):
+                for span in sentences(passage.text):
+                    score = support(claim, passage.text[slice(*span)])
+                    if score >= 0.6 and score > self._sources.get(index, _Source(passage)).best:
+                        self._sources[index] = _Source(passage, score, span)
+
+
+def _safe_end(text: str) -> int:
+    """Up to where `text` can't be the beginning of a mark (or of the white space before one)."""
+    opening = max(text.rfind("[", -_LONGEST_MARK), text.rfind("【", -_LONGEST_MARK))
+    end = len(text)
+    if opening >= 0 and "]" not in text[opening:] and "】" not in text[opening:]:
+        end = opening
+    while end > 0 and text[end - 1] in " \t":
+        end -= 1
+    return end
+
+
+def _parsed(numbers: str) -> list[tuple[int, int | None]]:
+    found: list[tuple[int, int | None]] = []
+    for part in re.split(r"[,;&]|and", numbers):
+        ends = [_number(end) for end in re.split(r"[–-]", part) if end.strip()]
+        if len(ends) == 2 and ends[0][0] < ends[1][0] <= ends[0][0] + 10:
+            found.extend((number, None) for number in range(ends[0][0], ends[1][0] + 1))
+        else:
+            found.extend(ends)
+    return found
+
+
+def _number(text: str) -> tuple[int, int | None]:
+    passage, _, sentence = text.strip().partition("#")
+    return int(passage), int(sentence) if sentence else None
+
+
+def _as_json(source: _Source) -> dict[str, Any]:
+    passage, (start, end) = source.passage, source.span
+    return {
+        "documentId": passage.document_id,
+        "title": passage.title,
+        "excerpt": passage.text[start:end],
+        "score": round(float(passage.score), 4),
+        "chunkIndex": passage.index,
+        "page": passage.page,
+        "start": passage.start + start,
+        "end": passage.start + end,
+    }

@@ -1,0 +1,30 @@
+"""The models that answer, behind one contract: `choose(client)`, then `stream(prompt, model)`."""
+
+from chat.llms.choice import choose, find, is_configured
+from chat.llms.contract import LlmError, Prompt, Turn, Usage
+from chat.llms.registry import EXTRACTIVE, MODELS, Model, cost, retirement_warnings
+from chat.llms.sessions import close
+from chat.llms.stream import Stream
+
+__all__ = [
+    "EXTRACTIVE",
+    "MODELS",
+    "LlmError",
+    "Model",
+    "Prompt",
+    "Stream",
+    "Turn",
+    "Usage",
+    "choose",
+    "close",
+    "cost",
+    "find",
+    "is_configured",
+    "retirement_warnings",
+    "stream",
+]
+
+
+def stream(prompt: Prompt, model: Model) -> Stream:
+    """The answer of `model` (or of whoever stands in for it) to `prompt`, as a Stream; raises LlmError as it runs."""
+    return Stream(prompt, model)
