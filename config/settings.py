@@ -8,6 +8,7 @@ import os
 import sys
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 
@@ -37,6 +38,9 @@ INTERNAL_API_SECRET = env.str("INTERNAL_API_SECRET", default="")
 INTERNAL_API_SECRET_PREVIOUS = env.str("INTERNAL_API_SECRET_PREVIOUS", default="")
 ADMIN_PASSWORD = env.str("ADMIN_PASSWORD", default="")
 EXPRESS_CALLBACK_URL = env.str("EXPRESS_CALLBACK_URL", default="")
+# Private networks and hosts that configured addresses may lead to (tenants/egress.py): at least the callback's own.
+EGRESS_ALLOWED_PRIVATE = env.list("EGRESS_ALLOWED_PRIVATE", default=[urlsplit(EXPRESS_CALLBACK_URL).hostname or ""])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # networks whose X-Forwarded-For counts
 DASHBOARD_DOMAINS = env.list("DASHBOARD_DOMAINS", default=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"])
 UPGRADE_URL = env.str("UPGRADE_URL", default=f"{PUBLIC_URL}/upgrade")
 

@@ -1,6 +1,7 @@
 """Clients, what their widget looks like, and their keys."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -70,6 +71,10 @@ class Client(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        validate_domains(self.allowed_domains)  # whoever saves: an unwanted domain opens the chat to others
+        super().save(*args, **kwargs)
 
     @property
     def model_in_use(self) -> str:

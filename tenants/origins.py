@@ -1,12 +1,17 @@
 """May a browser on this origin use a client's key? Parsed hosts and ports are compared, never strings."""
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import idna
 from django.core.exceptions import ValidationError
 
 DEFAULT_PORT = {"http": 80, "https": 443}
+ANY_PORT = 0
+HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.(?!-)[a-z0-9_-]{1,63})*")
 
 
 @dataclass(frozen=True)
@@ -20,31 +25,38 @@ class Origin:
 
 def parse_origin(header: str | None) -> Origin | None:
     """An `Origin` or `Referer` header; None for `null`, an opaque or a malformed one."""
+    text = (header or "").strip()
+    if any(character <= " " for character in text):
+        return None  # urlsplit() would drop tabs and newlines
     try:
-        parts = urlsplit((header or "").strip())
+        parts = urlsplit(text)
         port = parts.port
     except ValueError:
         return None
     host = normal_host(parts.hostname or "")
-    if parts.scheme not in DEFAULT_PORT or not host or parts.username is not None or parts.password is not None:
+    if parts.scheme not in DEFAULT_PORT or not host or "@" in parts.netloc:
         return None
     return Origin(parts.scheme, host, port if port is not None else DEFAULT_PORT[parts.scheme])
 
 
 def origin_allowed(origin: Origin, domains: list[str]) -> bool:
     """Does any pattern (`example.com`, `https://example.com`, `localhost:3000`, `*.example.com`) match?"""
-    return any(_matches(origin, pattern) for pattern in domains)
+    patterns = [_parse_pattern(pattern) for pattern in domains]
+    return any(pattern is not None and pattern.matches(origin) for pattern in patterns)
 
 
 def normal_host(host: str) -> str:
-    """Lower case, punycode, no trailing dot; empty for what is no host name."""
+    """Lower case, punycode, no trailing dot, short IPv6; empty for what is neither a host name nor an address."""
     host = host.lower().removesuffix(".")
-    if not host or ":" in host or host.replace(".", "").isdigit():
-        return host  # an address stays as it is
     try:
-        return idna.encode(host, uts46=True).decode() if not host.isascii() else host
+        return ip_address(host).compressed if "%" not in host else ""
+    except ValueError:
+        pass
+    try:
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         return ""
+    return host if len(host) <= 253 and HOST_NAME.fullmatch(host) else ""
 
 
 def validate_domains(domains: object) -> None:
@@ -58,41 +70,39 @@ def validate_domains(domains: object) -> None:
             )
 
 
-def _matches(origin: Origin, pattern: str) -> bool:
-    parsed = _parse_pattern(pattern)
-    if parsed is None:
-        return False
-    scheme, host, port = parsed
-    if scheme and scheme != origin.scheme:
-        return False
-    if port == "*":
-        pass
-    elif port:
-        if int(port) != origin.port:
+@dataclass(frozen=True)
+class _Pattern:
+    """One entry of a list of domains. `scheme` None: either; `port` None: the scheme's default, ANY_PORT: all."""
+
+    scheme: str | None
+    host: str
+    subdomains: bool
+    port: int | None
+
+    def matches(self, origin: Origin) -> bool:
+        if self.scheme not in (None, origin.scheme):
             return False
-    elif origin.port != DEFAULT_PORT[origin.scheme]:
-        return False
-    if host.startswith("*."):
-        return origin.host.endswith(host[1:]) and len(origin.host) > len(host) - 1
-    return origin.host == host
+        port = DEFAULT_PORT[origin.scheme] if self.port is None else self.port
+        if port not in (ANY_PORT, origin.port):
+            return False
+        return origin.host.endswith("." + self.host) if self.subdomains else origin.host == self.host
 
 
-def _parse_pattern(pattern: str) -> tuple[str, str, str] | None:
-    """(scheme or "", host possibly with a leading `*.`, port, `*` or "")."""
-    scheme, _, rest = pattern.rpartition("://")
+@lru_cache(maxsize=10_000)
+def _parse_pattern(pattern: str) -> _Pattern | None:
+    scheme, separator, rest = pattern.rpartition("://")
     scheme = scheme.lower()
-    if scheme and scheme not in DEFAULT_PORT:
-        return None
-    wildcard = rest.startswith("*.")
-    if any_port := rest.endswith(":*"):
-        rest = rest[:-2]
+    any_port = rest.endswith(":*")
+    subdomains = rest.startswith("*.")
+    rest = rest.removesuffix(":*").removeprefix("*.").removesuffix("/")
     try:
-        parts = urlsplit("//" + (rest[2:] if wildcard else rest))
+        parts = urlsplit("//" + rest)
         port = parts.port
     except ValueError:
         return None
     host = normal_host(parts.hostname or "")
-    clean = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in rest)
-    if not host or "*" in host or not clean or (any_port and port is not None):
+    if (separator and scheme not in DEFAULT_PORT) or not host or "@" in rest or rest != parts.netloc:
         return None
-    return scheme, ("*." + host if wildcard else host), "*" if any_port else str(port or "")
+    if any_port and rest.rpartition("]")[2].count(":"):
+        return None  # two ports
+    return _Pattern(scheme or None, host, subdomains, ANY_PORT if any_port else port)

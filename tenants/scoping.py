@@ -134,9 +134,10 @@ class ScopedQuerySet(models.QuerySet):
     def update(self, **values: Any) -> int:
         if {"client", "client_id"} & values.keys():
             raise WrongClient("a row never moves to another client")
-        row: Any = self.model(**{name: value for name, value in values.items() if _names_owned_row(self.model, name)})
-        row.client_id = current_client()
-        check_references([row])
+        references = {name: value for name, value in values.items() if _names_owned_row(self.model, name)}
+        client_id = current_client()
+        if references and client_id is not None:
+            check_references([self.model(client_id=client_id, **references)])  # type: ignore[list-item]
         return super().update(**values)
 
     def raw(self, *args: Any, **kwargs: Any) -> Any:
