@@ -1,0 +1,107 @@
+"""The widget's files and the demo page."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from chat.widget import demo
+from chat.widget.assets import Asset, assets, earlier
+from chat.widget.snippet import embed_snippet
+from tenants.errors import ApiError
+
+STABLE = "public, max-age=3600, s-maxage=86400"
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+FILES = assets()  # made when the URL conf is loaded: before the first request is answered, not in it
+
+
+@require_safe
+def widget_file(request: HttpRequest, version: str, name: str) -> HttpResponse:
+    """A file at its stable address: the present release's."""
+    asset = FILES.get((version, name))
+    return _serve(request, asset, STABLE) if asset else _missing(request)
+
+
+@require_safe
+def pinned_file(request: HttpRequest, version: str, digest: str, name: str) -> HttpResponse:
+    """A file at its immutable address: this release's build or an earlier one's."""
+    if (version, name) not in FILES:
+        return _missing(request)
+    asset = FILES[version, name]
+    found = asset if asset.digest == digest else earlier(version, name, digest)
+    return _serve(request, found, IMMUTABLE) if found else _missing(request)
+
+
+@require_safe
+def versions(request: HttpRequest) -> HttpResponse:
+    """The served versions, with sizes in bytes by encoding."""
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for asset in FILES.values():
+        listed.setdefault(asset.version, []).append(
+            {
+                "path": asset.path,
+                "immutablePath": asset.immutable_path,
+                "integrity": asset.integrity,
+                "bytes": {encoding: len(body) for encoding, body in asset.bodies.items()},
+            }
+        )
+    body = {"version": settings.VERSION, "latest": "v2", "versions": listed}
+    return _open_to_all(JsonResponse(body, headers={"Cache-Control": "no-cache"}))
+
+
+@require_safe
+def demo_page(request: HttpRequest) -> HttpResponse:
+    """A shop page of the demo client with the snippet that a customer would paste."""
+    key = demo.current_key()
+    base_url = f"{request.scheme}://{request.get_host()}"
+    context = {"snippet": embed_snippet(base_url, key) if key else "", "base_url": base_url}
+    response = render(request, "chat/demo.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _serve(request: HttpRequest, asset: Asset, caching: str) -> HttpResponse:
+    encoding = _encoding(request.headers.get("Accept-Encoding", ""))
+    etag = f'"{asset.digest}-{encoding}"'  # a strong tag names the bytes sent, so each encoding has its own
+    if _matches(request.headers.get("If-None-Match", ""), etag):
+        response = HttpResponse(status=304)
+        del response["Content-Type"]
+    else:
+        response = HttpResponse(asset.bodies[encoding], content_type=asset.content_type)
+        if encoding != "identity":
+            response["Content-Encoding"] = encoding
+    response["ETag"] = etag
+    response["Cache-Control"] = caching
+    patch_vary_headers(response, ["Accept-Encoding"])
+    return _open_to_all(response)
+
+
+def _open_to_all(response: HttpResponse) -> HttpResponse:
+    """Any page may load it, also one that isolates itself from other origins."""
+    response["Access-Control-Allow-Origin"] = "*"
+    response["Cross-Origin-Resource-Policy"] = "cross-origin"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _missing(request: HttpRequest) -> HttpResponse:
+    error = ApiError("NOT_FOUND", "There is no such widget file.")
+    return _open_to_all(JsonResponse(error.body(request.trace_id), status=error.status))  # type: ignore[attr-defined]
+
+
+def _encoding(header: str) -> str:
+    """The best of our encodings that an Accept-Encoding header takes; a quality of 0 refuses one."""
+    taken = {}
+    for part in header.lower().split(","):
+        name, _, quality = part.partition(";")
+        taken[name.strip()] = quality.replace(" ", "").rstrip("0") not in ("q=", "q=0.")
+    return next((name for name in ("br", "gzip") if taken.get(name, taken.get("*", False))), "identity")
+
+
+def _matches(header: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in tags or etag in tags
