@@ -24,7 +24,17 @@ class ReadOnly:
 
 class MessageInline(ReadOnly, TabularInline):
     model = Message
-    fields = ("created", "role", "text", "outcome", "model", "prompt_tokens", "completion_tokens", "last_token_ms", "rating")
+    fields = (
+        "created",
+        "role",
+        "text",
+        "outcome",
+        "model",
+        "prompt_tokens",
+        "completion_tokens",
+        "last_token_ms",
+        "rating",
+    )
     readonly_fields = fields
     extra = 0
     can_delete = False

@@ -20,7 +20,9 @@ from chat.prompts import PROMPT_VERSION
 log = structlog.get_logger(__name__)
 
 
-def key_of(client_id: uuid.UUID, knowledge_version: int, model: str, instructions: str, language: str, question: str) -> str:
+def key_of(
+    client_id: uuid.UUID, knowledge_version: int, model: str, instructions: str, language: str, question: str
+) -> str:
     """Questions that differ in case, spacing or closing punctuation only are one question."""
     normal = " ".join(unicodedata.normalize("NFKC", question).casefold().split()).rstrip("?!. ")
     parts = [knowledge_version, model, PROMPT_VERSION, instructions, language, normal]

@@ -9,7 +9,7 @@ from rest_framework.views import APIView
 
 from chat import visitors
 from chat.serializers import FeedbackSerializer
-from tenants.authentication import CallerAuthentication
+from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import require_scope
 from tenants.cors import cors_headers, preflight_headers
 from tenants.models import WidgetConfig
@@ -24,9 +24,9 @@ class WidgetView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method != "OPTIONS":
             super().initial(request, *args, **kwargs)
-            require_scope(request.user, "chat")
+            require_scope(caller_of(request), "chat")
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204, headers=preflight_headers(request.headers))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
@@ -38,7 +38,7 @@ class WidgetView(APIView):
 
     def client_id(self) -> uuid.UUID:
         """The caller's client; the internal caller names one with ?clientId=."""
-        return self.request.user.acting_for(self.request.query_params.get("clientId")).pk
+        return caller_of(self.request).acting_for(self.request.query_params.get("clientId")).pk
 
     def token(self) -> str | None:
         return self.request.headers.get("X-Session-Token")

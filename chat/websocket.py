@@ -72,7 +72,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     async def _ask(self, id: str, message: dict[str, Any]) -> None:
         assert self.caller is not None
         try:
-            body = {"message": message.get("message"), "sessionId": self.session_id, "metadata": message.get("metadata")}
+            body = {
+                "message": message.get("message"),
+                "sessionId": self.session_id,
+                "metadata": message.get("metadata"),
+            }
             question = await door.admit(self.caller, body, {}, str(uuid.uuid4()))
             await self._send_events(id, await answers.begin(question))
         except Exception as error:  # noqa: BLE001 - likewise

@@ -16,14 +16,13 @@ from chat.routing import http_routes, websocket_routes
 
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter([*http_routes, re_path("", django_application)]),
+        "http": URLRouter([*http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
         "websocket": URLRouter(websocket_routes),
     }
 )
 
 if settings.EMBEDDED:
     from knowledge import queue
-
     from knowledge.vectors import embedded
 
     embedded.own()

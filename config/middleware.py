@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from tenants.errors import trace_id_of
 from tenants.scoping import unscoped
 
+
 class TraceMiddleware:
     """request.trace_id, the X-Request-ID header and the log context."""
 

@@ -1,10 +1,10 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView
 
 from config import health
 
-widget_api = [
+widget_api: list[URLPattern | URLResolver] = [
     path("health", health.health),
     path("", include("tenants.urls")),
     path("", include("knowledge.urls")),

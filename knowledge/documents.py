@@ -19,7 +19,6 @@ from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
-
 FILE_TYPES = ("pdf", "docx", "txt", "csv")
 
 
@@ -90,7 +89,7 @@ def _erase_outside(client_id: uuid.UUID, versions: list[DocumentVersion]) -> Non
     store = VectorStore.for_client(client_id)
     for version in versions:
         store.delete_version(version.pk)
-        version.file.storage.delete(version.file.name)
+        version.file.delete(save=False)
 
 
 def state(version: DocumentVersion) -> dict[str, Any]:
@@ -130,9 +129,7 @@ def _new_document(client: Client, upload: Upload) -> Document:
     allowed = plan_of(client).documents
     if Document.objects.count() >= allowed:
         raise ApiError("QUOTA_EXCEEDED", f"The plan holds {allowed} documents. Delete one, or upgrade the plan.")
-    return Document.objects.create(
-        external_id=upload.document_id, title=upload.original_name, metadata=upload.metadata
-    )
+    return Document.objects.create(external_id=upload.document_id, title=upload.original_name, metadata=upload.metadata)
 
 
 def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVersion:
@@ -156,6 +153,6 @@ def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVer
         document.latest, document.title, document.metadata = version, upload.original_name, upload.metadata
         document.save()
     except BaseException:
-        version.file.storage.delete(version.file.name)
+        version.file.delete(save=False)
         raise
     return version

@@ -22,7 +22,9 @@ POINTS = uuid.UUID("6f0f3f1e-6a0c-5d6f-9d5c-3a4b1f6f1c57")  # namespace of chunk
 class Document(ClientOwned):
     """What a caller knows as one document. `live` is the version that answers, `latest` the newest upload."""
 
-    external_id = models.CharField(max_length=255, help_text="The documentId its uploader chose; unique within the client.")
+    external_id = models.CharField(
+        max_length=255, help_text="The documentId its uploader chose; unique within the client."
+    )
     title = models.CharField(max_length=255)
     metadata = models.JSONField(default=dict, blank=True)
     live = models.ForeignKey("DocumentVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")

@@ -53,7 +53,7 @@ def _work() -> None:
         try:
             while job := _next():
                 ingest(*job)
-        except Exception:  # noqa: BLE001 - the thread outlives any one job
+        except Exception:
             log.exception("ingestion thread")
         close_old_connections()
         _wake.wait(timeout=5)

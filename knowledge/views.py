@@ -9,7 +9,7 @@ from rest_framework.views import APIView
 
 from knowledge import documents
 from knowledge.serializers import UploadSerializer
-from tenants.authentication import CallerAuthentication
+from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import require_scope
 
 
@@ -20,10 +20,10 @@ class ProcessDocument(APIView):
     parser_classes = [JSONParser, MultiPartParser, FormParser]
 
     def post(self, request: Request) -> Response:
-        require_scope(request.user, "documents")
+        require_scope(caller_of(request), "documents")
         serializer = UploadSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        client = request.user.acting_for(serializer.validated_data.get("clientId"))
+        client = caller_of(request).acting_for(serializer.validated_data.get("clientId"))
         version = documents.submit(client, serializer.upload())
         body = {
             "success": True,
@@ -54,9 +54,9 @@ class DocumentDetail(APIView):
 
 def _client_of(request: Request, document_id: str) -> Any:
     """The caller's client; the internal caller may name one, else the document tells."""
-    require_scope(request.user, "documents")
-    if request.user.client is not None:
-        return request.user.client.pk
+    require_scope(caller_of(request), "documents")
+    if caller_of(request).client is not None:
+        return caller_of(request).client.pk
     if named := request.query_params.get("clientId"):
-        return request.user.acting_for(named).pk
+        return caller_of(request).acting_for(named).pk
     return documents.owner_of(document_id)

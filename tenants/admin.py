@@ -24,7 +24,10 @@ class ClientAdmin(ModelAdmin):
         (None, {"fields": ("name", "status", "tier", "id", "created")}),
         ("Where the widget may run", {"fields": ("allowed_domains", "require_origin")}),
         ("Answers", {"fields": ("model", "instructions", "no_answer_text")}),
-        ("Limits and bill", {"fields": ("hourly_limit", "hard_cap", "overage_cents", "alert_threshold", "alert_email")}),
+        (
+            "Limits and bill",
+            {"fields": ("hourly_limit", "hard_cap", "overage_cents", "alert_threshold", "alert_email")},
+        ),
     )
 
     @display(description="status", label=STATUS_LABELS)

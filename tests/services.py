@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from glob import glob
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,7 +36,13 @@ def pytest_load_initial_conftests() -> None:
         INTERNAL_API_SECRET="tests-internal-secret-0123456789abcdef",
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "CRITICAL"),
     )
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "EXPRESS_CALLBACK_URL"):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "EXPRESS_CALLBACK_URL",
+    ):
         os.environ.pop(name, None)
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _running.enter_context(postgres(directory / "postgres"))
@@ -62,12 +67,11 @@ def with_role(url: str, user: str, password: str) -> str:
 @contextlib.contextmanager
 def postgres(directory: Path) -> Iterator[str]:
     """A PostgreSQL server of its own in `directory`; yields its URL."""
-    binaries = sorted(glob("/usr/lib/postgresql/*/bin") + glob("/opt/homebrew/opt/postgresql*/bin"))
-    on_path = shutil.which("initdb")
-    if on_path:
-        binaries.append(str(Path(on_path).parent))
+    binaries = sorted(Path("/").glob("usr/lib/postgresql/*/bin"))
+    if on_path := shutil.which("initdb"):
+        binaries.append(Path(on_path).parent)
     if binaries:
-        yield from _machine_postgres(Path(binaries[-1]), directory)
+        yield from _machine_postgres(binaries[-1], directory)
     else:
         yield from _wheel_postgres(directory)
 
@@ -80,7 +84,22 @@ def _machine_postgres(binaries: Path, directory: Path) -> Iterator[str]:
         shutil.chown(directory, user)
     port = free_port()
     run = {"check": True, "stdout": subprocess.DEVNULL, "user": user, "cwd": directory}
-    subprocess.run([binaries / "initdb", "-D", directory / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"], **run)
+    subprocess.run(
+        [
+            binaries / "initdb",
+            "-D",
+            directory / "data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        ],
+        **run,
+    )
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=200"
     control = [binaries / "pg_ctl", "-D", directory / "data", "-w", "-l", directory / "log"]
     subprocess.run([*control, "-o", options, "start"], **run)
@@ -117,7 +136,10 @@ def redis(directory: Path) -> Iterator[str]:
             server.stop()
         return
     port = free_port()
-    process = subprocess.Popen([binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)],
+        stdout=subprocess.DEVNULL,
+    )
     try:
         wait_for_port(port)
         yield f"redis://127.0.0.1:{port}/0"

@@ -12,8 +12,8 @@ from django.db.models import Q
 from langgraph.runtime import Runtime
 
 from billing import ledger
-from chat.llms import Turn, Usage
 from chat.door import in_thread
+from chat.llms import Turn, Usage
 from chat.models import Message, Session
 from chat.tape import Event, Tape
 from chat.workflow.state import Question, Reserved, Result, Run, State
@@ -145,9 +145,7 @@ def _write_turn(question: Question, session: Session) -> None:
 def stored_answer(client_id: uuid.UUID, trace_id: uuid.UUID) -> Message:
     """The row of an answer of this client; ApiError 404."""
     with client_scope(client_id):
-        row = (
-            Message.objects.filter(trace_id=trace_id, role=Message.Role.ASSISTANT).select_related("session").first()
-        )
+        row = Message.objects.filter(trace_id=trace_id, role=Message.Role.ASSISTANT).select_related("session").first()
     if row is None:
         raise ApiError("NOT_FOUND", "There is no such answer.")
     return row

@@ -187,7 +187,7 @@ class Run:
     def _discard(self, replaced: DocumentVersion) -> None:
         """The old version's vectors and file go; a death in between leaves what no question can find."""
         self.store.delete_version(replaced.pk)
-        replaced.file.storage.delete(replaced.file.name)
+        replaced.file.delete(save=False)
 
 
 def store_chunks(store: VectorStore, chunks: list[Chunk]) -> int:

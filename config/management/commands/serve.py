@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 f"  Widget key {key}",
                 "",
                 f"  curl -s {url}/api/widget/chat -H 'x-api-key: {key}' -H 'Content-Type: application/json' \\",
-                f"    -d '{{\"message\": \"{QUESTION}\"}}'",
+                f'    -d \'{{"message": "{QUESTION}"}}\'',
             ]
         self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops everything.", ""]))
         self.stdout.flush()
