@@ -124,3 +124,31 @@ class ApiKey(ClientOwned):
 
     def __str__(self) -> str:
         return self.hint
+
+
+class Erasure(models.Model):
+    """The receipt of a client's deletion: how much there was of it, and that nothing is left. Holds no content."""
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="The erased client's.")
+    requested = models.DateTimeField(auto_now_add=True)
+    finished = models.DateTimeField(null=True, editable=False)
+    before = models.JSONField(default=dict, editable=False)
+    after = models.JSONField(default=dict, editable=False)
+    kept = models.JSONField(default=dict, editable=False, help_text="Rows of the books, which outlive their client.")
+
+    class Meta:
+        ordering = ("-requested",)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+    def receipt(self) -> dict[str, Any]:
+        """What `delete_client --json` prints."""
+        return {
+            "clientId": str(self.pk),
+            "requested": self.requested.isoformat(),
+            "finished": self.finished.isoformat() if self.finished else None,
+            "before": self.before,
+            "after": self.after,
+            "kept": self.kept,
+        }

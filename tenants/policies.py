@@ -14,6 +14,7 @@ from typing import Any
 import environ
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models, transaction
 from psycopg import sql
 
@@ -35,6 +36,9 @@ def install(using: str) -> None:
     if connection.vendor != "postgresql":
         return
     with transaction.atomic(using), connection.cursor() as cursor:
+        if not _owns_tables(cursor):
+            _demand_protection(using)
+            return
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute(files("tenants").joinpath("row_security.sql").read_text("utf-8"))
         _store_keys(cursor)
@@ -57,6 +61,17 @@ def unprotected_tables(using: str) -> list[str]:
         )
         protected = {name for (name,) in cursor.fetchall()}
     return [table for table in tables if table not in protected]
+
+
+def _owns_tables(cursor: Any) -> bool:
+    cursor.execute("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('tenants_client')")
+    return cursor.fetchone() in ((True,), None)
+
+
+def _demand_protection(using: str) -> None:
+    """A `migrate` as the application role had nothing to do; then there must be nothing left to do here either."""
+    if missing := unprotected_tables(using):
+        raise ImproperlyConfigured(f"Run migrate with DATABASE_OWNER_URL: unprotected are {', '.join(missing)}.")
 
 
 def _store_keys(cursor: Any) -> None:

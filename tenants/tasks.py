@@ -1,0 +1,9 @@
+"""Envelopes that Django-Q2 delivers, perhaps twice: ids go in, one verb runs."""
+
+import uuid
+
+
+def erase_client(client_id: str) -> None:
+    from tenants.erasure import erase
+
+    erase(uuid.UUID(client_id))
