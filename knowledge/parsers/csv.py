@@ -17,7 +17,7 @@ MAX_HEADER = 80  # characters of a cell that may name a column
 
 
 def read(path: str, limits: Limits) -> Parsed:
-    text = decode(Path(path).read_bytes()).replace("\0", "").lstrip()
+    text = decode(Path(path).read_bytes()).replace("\0", "").lstrip("\r\n ")
     csv.field_size_limit(max(len(text), 1))  # a field may be as large as the file
     delimiter, text = _delimiter(text)
     rows = _rows(text, delimiter)

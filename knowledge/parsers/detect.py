@@ -4,6 +4,7 @@ import io
 import zipfile
 from pathlib import PurePath
 
+from knowledge.parsers.encodings import wide_encoding
 from tenants.errors import ApiError
 
 EXTENSIONS = {
@@ -29,7 +30,6 @@ SIGNATURES = (
     (b"Rar!\x1a\x07", "a compressed file"),
     (b"SQLite format 3\0", "a database"),
 )
-BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 SAMPLE = 65536
 PDF_HEADER_WITHIN = 1024  # readers accept a PDF whose header follows other bytes, up to here
 MAX_ZIP_ENTRIES = 2000
@@ -89,12 +89,9 @@ def _zip_content(data: bytes) -> str:
 
 
 def _is_text(sample: bytes) -> bool:
-    """Hardly any control characters, in one byte a character or (with a mark, or every other byte NUL) in two."""
-    if sample.startswith(BYTE_ORDER_MARKS):
-        return True
-    controls = sum(sample.count(bytes([code])) for code in (*range(1, 9), *range(14, 27), *range(28, 32), 127))
-    nuls = sample.count(0)
-    halves = max(sample[::2].count(0), sample[1::2].count(0))
-    if nuls and halves > 0.9 * nuls and nuls > 0.2 * len(sample):  # UTF-16 or UTF-32 without a mark
-        return controls <= 0.02 * len(sample)
-    return controls + nuls <= 0.1 * len(sample)
+    """Hardly any control characters, in whatever encoding the sample seems to be."""
+    if encoding := wide_encoding(sample):
+        text = sample.decode(encoding, "ignore")
+        return sum(character < " " and not character.isspace() for character in text) <= 0.02 * len(text)
+    controls = sum(sample.count(bytes([code])) for code in (*range(9), *range(14, 27), *range(28, 32), 127))
+    return controls <= 0.1 * len(sample)

@@ -4,8 +4,9 @@ import codecs
 
 from charset_normalizer import from_bytes
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+from knowledge.parsers.latin import latin_encoding
+
+_WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -15,31 +16,51 @@ SAMPLE = 65536
 
 
 def decode(data: bytes) -> str:
-    """The text of `data`; never fails: bytes that no encoding explains become U+FFFD."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding, "replace")
-    if wide := _wide(data[:SAMPLE]):
-        return data.decode(wide, "replace")
+    """The text of `data`, without its mark; never fails: bytes that no encoding explains become U+FFFD."""
+    sample = data[:SAMPLE]
+    encoding = wide_encoding(sample)
+    if encoding:
+        return data.decode(encoding, "replace").removeprefix("\ufeff")
     data = data.replace(b"\0", b"")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    best = from_bytes(data[:SAMPLE]).best()
-    return data.decode(best.encoding if best else "cp1252", "replace")
+    for encoding in ("iso2022_jp", "utf-8") if b"\x1b$" in sample else ("utf-8",):
+        try:
+            return data.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError:
+            pass
+    return data.decode(_narrow_encoding(sample), "replace")
 
 
-def _wide(sample: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark, told by where the NUL bytes are."""
+def _narrow_encoding(sample: bytes) -> str:
+    best = from_bytes(sample).best()
+    if best is None or _is_latin(str(best)):
+        return latin_encoding(sample)
+    return best.encoding
+
+
+def _is_latin(text: str) -> bool:
+    """Whether most letters beyond ASCII are Latin; their code points are below those of all other scripts."""
+    letters = [character for character in text if character > "\x7f" and character.isalpha()]
+    return sum(character < "\u0250" for character in letters) >= len(letters) / 2
+
+
+def wide_encoding(sample: bytes) -> str | None:
+    """UTF-16 or UTF-32, told by a mark or by where the NUL bytes are; None for other encodings."""
+    for mark, encoding in _WIDE_MARKS:
+        if sample.startswith(mark):
+            return encoding
     quarters = [sample[i::4].count(0) / max(len(sample) // 4, 1) for i in range(4)]
-    if sum(quarters) < 0.4:
-        return None
     if min(quarters[2:]) > 0.9:
         return "utf-32-le"
     if min(quarters[:2]) > 0.9:
         return "utf-32-be"
-    odd, even = quarters[1] + quarters[3], quarters[0] + quarters[2]
-    if max(odd, even) < 10 * min(odd, even):
+    if not sum(quarters):
+        return None
+    even, odd = (_share_of_high_bytes(sample[i::2]) for i in (0, 1))
+    if max(even, odd) < 0.6 or min(even, odd) > 0.1:
         return None
     return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _share_of_high_bytes(half: bytes) -> float:
+    """Of the bytes that begin UTF-16 characters of alphabets: Latin 0 to Arabic 6, Thai 14, kana 48."""
+    return sum(half.count(byte) for byte in (*range(9), 14, 48)) / max(len(half), 1)

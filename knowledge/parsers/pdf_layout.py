@@ -202,14 +202,20 @@ def _space(before: str, after: str) -> str:
 
 def _in_reading_order(groups: list[Group]) -> list[Group]:
     """The order of the content, which programs mostly write as it is read; by columns where it evidently is not."""
-    jumps = any(_is_above(b, a) for a, b in pairwise(groups))
+    jumps = any(_is_above(later, one) or _is_left(later, one) for one, later in pairwise(groups))
     return _by_place(groups) if jumps else groups
 
 
-def _is_above(one: Group, other: Group) -> bool:
-    """Whether `one` is above `other` in the same column."""
-    shared = min(one.right, other.right) - max(one.left, other.left)
-    return one.bottom >= other.top - 1 and shared > 0.5 * min(one.right - one.left, other.right - other.left)
+def _is_above(later: Group, one: Group) -> bool:
+    """Whether `later` is above `one` in the same column."""
+    shared = min(later.right, one.right) - max(later.left, one.left)
+    return later.bottom >= one.top - 1 and shared > 0.5 * min(later.right - later.left, one.right - one.left)
+
+
+def _is_left(later: Group, one: Group) -> bool:
+    """Whether `later` is the column to the left of `one`."""
+    shared = min(later.top, one.top) - max(later.bottom, one.bottom)
+    return later.right <= one.left and shared > 0.5 * min(later.top - later.bottom, one.top - one.bottom)
 
 
 def _by_place(groups: list[Group]) -> list[Group]:

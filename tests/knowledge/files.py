@@ -2,13 +2,17 @@
 
 import csv
 import io
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import docx
 from docx.document import Document
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
+
+from knowledge.parsers import Parsed, parse
 
 LINE = 14  # points between lines of 11-point text
 
@@ -94,3 +98,10 @@ def make_csv(rows: Sequence[Sequence[object]], delimiter: str = ",", encoding: s
 
 def make_txt(text: str, encoding: str = "utf-8") -> bytes:
     return text.encode(encoding)
+
+
+def parse_bytes(data: bytes, file_type: str) -> Parsed:
+    """What the product's parser reads from a file of these bytes."""
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(data)
+        return parse(Path(file.name), file_type)

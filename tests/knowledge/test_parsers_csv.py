@@ -1,0 +1,45 @@
+"""CSV: every row a passage with its header names."""
+
+import pytest
+
+from knowledge.parsers import ParseError
+from tests.knowledge.files import make_csv, parse_bytes
+
+ROWS = [("name", "price", "note"), ("boots", 20, "warm; dry"), ("hat", 5, ""), ("scarf", 7, 'says "hi"\nand bye')]
+TEXT = 'name: boots; price: 20; note: warm; dry\nname: hat; price: 5\nname: scarf; price: 7; note: says "hi" and bye'
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_delimiter_and_encoding_are_found(delimiter: str, encoding: str) -> None:
+    parsed = parse_bytes(make_csv(ROWS, delimiter, encoding), "csv")
+    assert parsed.text == TEXT
+    assert [block.kind for block in parsed.blocks] == ["row"] * 3
+
+
+def test_excels_separator_line_is_obeyed_and_left_out() -> None:
+    assert parse_bytes(b"sep=;\r\nname;price\r\nboots;1,5\r\n", "csv").text == "name: boots; price: 1,5"
+
+
+def test_rows_without_a_header_are_kept_as_they_are() -> None:
+    assert parse_bytes(b"1,2.5\n2,3.5\n", "csv").text == "1; 2.5\n2; 3.5"
+
+
+def test_ragged_empty_and_header_only_files() -> None:
+    assert (
+        parse_bytes(b"name,price\nboots,20,extra\n\n,,\nhat\n", "csv").text
+        == "name: boots; price: 20; extra\nname: hat"
+    )
+    assert parse_bytes(b"name,price\n", "csv").text == "name; price"
+    with pytest.raises(ParseError, match="no rows"):
+        parse_bytes(b"\n , \n", "csv")
+
+
+def test_a_field_may_be_larger_than_the_modules_limit() -> None:
+    assert len(parse_bytes(make_csv([("name", "text"), ("x", "word " * 50_000)]), "csv").text) > 200_000
+
+
+def test_too_many_rows_are_told(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.PARSE_MAX_ROWS = 3
+    with pytest.raises(ParseError, match="more than 3 rows"):
+        parse_bytes(make_csv([("name", "price"), *[("x", n) for n in range(4)]]), "csv")

@@ -1,0 +1,101 @@
+"""PDF: text in reading order with pages and structure, clear reasons where there is none."""
+
+import io
+
+import pypdf
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from knowledge.parsers import ParseError
+from tests.knowledge.files import draw_pdf, make_pdf, make_scan, parse_bytes
+
+
+def test_headings_paragraphs_and_pages_are_kept() -> None:
+    first = "# Returns\n\nBoots may be returned within 60 days.\n\nTents within 30 days."
+    parsed = parse_bytes(make_pdf([first, "# Shipping\n\nWe ship on weekdays."]), "pdf")
+    assert parsed.text == (
+        "Returns\n\nBoots may be returned within 60 days.\n\nTents within 30 days.\n\nShipping\n\nWe ship on weekdays."
+    )
+    assert parsed.pages == 2
+    assert [(parsed.text[b.start : b.end], b.kind, b.page, b.heading_path) for b in parsed.blocks] == [
+        ("Returns", "heading", 1, ("Returns",)),
+        ("Boots may be returned within 60 days.", "paragraph", 1, ("Returns",)),
+        ("Tents within 30 days.", "paragraph", 1, ("Returns",)),
+        ("Shipping", "heading", 2, ("Shipping",)),
+        ("We ship on weekdays.", "paragraph", 2, ("Shipping",)),
+    ]
+
+
+def test_words_parted_at_a_line_end_are_joined_but_compounds_keep_their_hyphen() -> None:
+    lines = "The water-proof shell needs infor-\nmation on care. It is a water-\nproof and self-\nhosted thing indeed."
+    parsed = parse_bytes(make_pdf([lines]), "pdf")
+    words = parsed.text.replace("\n", " ")
+    assert "information on care" in words
+    assert words.count("water-proof") == 2
+    assert "self-hosted" in words
+
+
+def test_repeated_headers_and_footers_are_dropped_but_repeated_text_is_not() -> None:
+    pages = [f"All sizes run small.\nChapter {name} of the guide." for name in ("one", "two", "three")]
+    data = make_pdf(pages, header="Acme Outdoor - Size guide", footer="Page {page} of 3")
+    assert parse_bytes(data, "pdf").text == "\n\n".join(pages)
+
+
+def test_text_is_read_in_order_of_place_when_it_was_written_out_of_order() -> None:
+    def draw(canvas: Canvas) -> None:
+        for y, text in ((500, "Third paragraph."), (600, "Second paragraph."), (700, "First paragraph.")):
+            canvas.drawString(72, y, text)
+
+    assert parse_bytes(draw_pdf(draw), "pdf").text == "First paragraph.\n\nSecond paragraph.\n\nThird paragraph."
+
+
+def test_columns_are_read_one_after_the_other() -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.drawString(
+            72, 780, "A title over both of the columns, which is wide enough to cross the gutter between."
+        )
+        for column in (1, 0):  # the right column is written first
+            for row in range(6):
+                canvas.drawString(72 + 260 * column, 700 - 14 * row, f"column {column} row {row} of some length")
+
+    text = parse_bytes(draw_pdf(draw), "pdf").text
+    places = [text.index(f"column {column} row {row}") for column in (0, 1) for row in range(6)]
+    assert text.startswith("A title")
+    assert places == sorted(places)
+
+
+def test_a_sentence_goes_on_over_the_page() -> None:
+    parsed = parse_bytes(make_pdf(["We will refund the price of the boots to the card", "that you paid with."]), "pdf")
+    assert parsed.text == "We will refund the price of the boots to the card that you paid with."
+    assert [block.page for block in parsed.blocks] == [1, 2]
+
+
+def test_a_password_is_told_and_an_empty_one_is_none() -> None:
+    with pytest.raises(ParseError, match="protected by a password"):
+        parse_bytes(make_pdf(["Secret"], password="hunter2"), "pdf")
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(make_pdf(["Open to readers"])))
+    writer.encrypt(user_password="", owner_password="owner", algorithm="AES-256")
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    assert parse_bytes(buffer.getvalue(), "pdf").text == "Open to readers"
+
+
+def test_a_scan_is_told_to_have_no_text_layer() -> None:
+    with pytest.raises(ParseError, match="no text layer"):
+        parse_bytes(make_scan(2), "pdf")
+
+
+def test_pypdf_reads_what_pdfium_refuses() -> None:
+    """PDFium wants the trailer to name the root; pypdf looks for it among the objects."""
+    data = make_pdf(["Read by the second reader"])
+    assert data.count(b"/Root") == 1
+    assert parse_bytes(data.replace(b"/Root", b"/Roof"), "pdf").text == "Read by the second reader"
+
+
+def test_too_many_pages_and_too_much_text_are_told(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.PARSE_MAX_PAGES = 2
+    with pytest.raises(ParseError, match="more than 2 pages"):
+        parse_bytes(make_pdf(["a", "b", "c"]), "pdf")
+    settings.PARSE_MAX_CHARACTERS = 10
+    with pytest.raises(ParseError, match="more than 10 characters"):
+        parse_bytes(make_pdf(["a long line of text"]), "pdf")

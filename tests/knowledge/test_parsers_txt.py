@@ -1,0 +1,66 @@
+"""TXT: any encoding, Markdown's headings as structure, text clean enough to store."""
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge.parsers import ParseError
+from knowledge.parsers.encodings import decode
+from knowledge.parsers.text import clean
+from tests.knowledge.encodings_set import SAMPLES
+from tests.knowledge.files import parse_bytes
+
+
+def test_at_least_98_percent_of_the_labelled_encodings_are_read_right() -> None:
+    wrong = [(encoding, text[:40]) for encoding, text in SAMPLES if decode(text.encode(encoding)) != text]
+    assert len(SAMPLES) > 150
+    assert len(wrong) <= 0.02 * len(SAMPLES), wrong
+
+
+def test_markdown_is_structure() -> None:
+    text = (
+        "# Help\n\nRead\nthis.\n\n## Boots ##\n- waxed\n- dry\n\nCare\n----\n```\n# no heading\n```\n1. One\n2. Two\n"
+    )
+    parsed = parse_bytes(text.encode(), "txt")
+    assert [(parsed.text[b.start : b.end], b.kind, b.heading_path) for b in parsed.blocks] == [
+        ("Help", "heading", ("Help",)),
+        ("Read\nthis.", "paragraph", ("Help",)),
+        ("Boots", "heading", ("Help", "Boots")),
+        ("- waxed", "list", ("Help", "Boots")),
+        ("- dry", "list", ("Help", "Boots")),
+        ("Care", "heading", ("Help", "Care")),
+        ("```\n# no heading\n```", "paragraph", ("Help", "Care")),
+        ("1. One", "list", ("Help", "Care")),
+        ("2. Two", "list", ("Help", "Care")),
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n \n", b"\0\0", "\ufeff\u200b".encode()])
+def test_a_file_without_text_is_told(data: bytes) -> None:
+    with pytest.raises(ParseError, match="holds no text"):
+        parse_bytes(data, "txt")
+
+
+def test_what_cannot_be_stored_or_seen_is_removed() -> None:
+    hidden = "\0\u200b\u200d\u202e\u2066\u061c\ufeff\U000e0041\U000e007f\ud800\x1b\x9b\xad"
+    assert clean(f"pa{hidden}id\u00a0 e\u0301te\u0301\r\nx\u2028y") == "paid été\nx\ny"
+
+
+FORBIDDEN = re.compile("[\0\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]")
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_clean_text_is_normal_storable_and_stays_as_it_is(text: str) -> None:
+    cleaned = clean(text)
+    assert not FORBIDDEN.search(cleaned)
+    assert unicodedata.is_normalized("NFC", cleaned)
+    assert clean(cleaned) == cleaned
+    assert cleaned.encode().decode() == cleaned
+
+
+@given(st.binary())
+def test_any_bytes_decode(data: bytes) -> None:
+    decode(data)
