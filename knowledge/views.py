@@ -55,8 +55,9 @@ class DocumentDetail(APIView):
 def _client_of(request: Request, document_id: str) -> Any:
     """The caller's client; the internal caller may name one, else the document tells."""
     require_scope(caller_of(request), "documents")
-    if caller_of(request).client is not None:
-        return caller_of(request).client.pk
+    caller = caller_of(request)
+    if caller.client is not None:
+        return caller.client.pk
     if named := request.query_params.get("clientId"):
-        return caller_of(request).acting_for(named).pk
+        return caller.acting_for(named).pk
     return documents.owner_of(document_id)

@@ -1,0 +1,40 @@
+"""The README is true: its settings, commands and make targets are the product's own."""
+
+import re
+from pathlib import Path
+
+from django.core.management import get_commands
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OUR_APPS = ("config", "tenants", "billing", "knowledge", "chat")
+
+
+def test_every_setting_is_in_the_table() -> None:
+    settings = (ROOT / "config" / "settings.py").read_text(encoding="utf-8")
+    read = re.findall(r'env\.(?:str|int|bool|float|list|json)\(\s*"(\w+)"', settings)
+    assert table("## Settings") == sorted(set(read))
+
+
+def test_every_command_is_in_the_table_and_helps() -> None:
+    ours = [name for name, app in get_commands().items() if app in OUR_APPS]
+    assert sorted(re.match(r"manage\.py (\w+)", row)[1] for row in table("## Commands")) == sorted(ours)
+
+
+def test_the_make_targets_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+
+
+def test_env_example_names_settings_only() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    named = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)
+    compose_only = {"POSTGRES_PASSWORD", "POSTGRES_OWNER_PASSWORD"}
+    assert set(named) - compose_only <= set(table("## Settings"))
+
+
+def table(heading: str) -> list[str]:
+    """The first column of the first table under a heading, without back-quotes, sorted."""
+    section = README.split(heading, 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    return sorted(re.match(r"\| `([^`]+)`", row)[1] for row in rows)
