@@ -1,16 +1,37 @@
-"""E-mail to a client that nears or reaches its hourly limit, once an hour and cause.
+"""E-mail to a client that nears or reaches its hourly limit, and its overage of the month.
 
-The alert is a row, written in the transaction of the request that crosses the line, so that nobody writes it
-twice; sending it is a job's work (billing/tasks.py).
+An alert is a row, unique by client, cause and period, written in the transaction of the request that crosses
+the line; so it is written once however many processes notice. A job sends it (billing/tasks.py).
 """
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import transaction
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django_q.tasks import async_task
 
 from billing.models import Alert
+from billing.money import money
 from tenants.models import Client
+from tenants.scoping import client_scope, unscoped
+
+log = structlog.get_logger(__name__)
+
+CLAIM = timedelta(minutes=10)  # a sender that says nothing for so long has died, and another may try
+ATTEMPTS = 5
+
+SUBJECTS = {
+    Alert.Kind.THRESHOLD: "{name}: {percent} % of this hour's requests are used",
+    Alert.Kind.LIMIT: "{name}: this hour's limit is reached",
+    Alert.Kind.MONTHLY: "{name}: overage in {period:%B %Y}",
+}
 
 _written: set[tuple[uuid.UUID, str, datetime]] = set()
 
@@ -20,9 +41,30 @@ def notice(client: Client, hour: datetime, place: int, limit: int) -> None:
     if client.tier == Client.Tier.FREE or not client.alert_email:
         return
     if place >= -(-limit * client.alert_threshold // 100):
-        _write(client, Alert.Kind.THRESHOLD, hour, place, limit)
+        _write(client, Alert.Kind.THRESHOLD, hour, used=place, limit=limit)
     if client.hard_cap and place >= limit:
-        _write(client, Alert.Kind.LIMIT, hour, place, limit)
+        _write(client, Alert.Kind.LIMIT, hour, used=place, limit=limit)
+
+
+def monthly_summary(client: Client, month: datetime, requests: int, cents: int) -> None:
+    """Write the summary of a month with overage; in the client's scope."""
+    if requests and client.alert_email:
+        _write(client, Alert.Kind.MONTHLY, month, used=requests, limit=0, amount_cents=cents)
+
+
+def send_due() -> int:
+    """Send what is written and not sent; how many went out. Safe to run at once in several processes."""
+    sent = 0
+    while (alert := _claim()) is not None:
+        try:
+            _message(alert).send()
+        except OSError as error:  # the mail server's refusals are OSErrors too; the row is tried again
+            log.warning("an alert could not be sent", alert=alert.pk, error=str(error))
+            continue
+        with client_scope(alert.client_id):
+            Alert.objects.filter(pk=alert.pk).update(sent=timezone.now())
+        sent += 1
+    return sent
 
 
 def forget() -> None:
@@ -30,13 +72,51 @@ def forget() -> None:
     _written.clear()
 
 
-def _write(client: Client, kind: str, period: datetime, used: int, limit: int) -> None:
+def _write(client: Client, kind: str, period: datetime, **figures: int) -> None:
     key = (client.pk, kind, period)
     if key in _written:
         return
-    Alert.objects.bulk_create(
-        [Alert(client_id=client.pk, kind=kind, period=period, used=used, limit=limit)], ignore_conflicts=True
-    )
+    Alert.objects.bulk_create([Alert(client_id=client.pk, kind=kind, period=period, **figures)], ignore_conflicts=True)
+    transaction.on_commit(lambda: _after_commit(key), robust=True)
+
+
+def _after_commit(key: tuple[uuid.UUID, str, datetime]) -> None:
     if len(_written) > 10_000:
         _written.clear()
-    transaction.on_commit(lambda: _written.add(key))
+    _written.add(key)
+    async_task("billing.tasks.send_alerts")
+
+
+def _claim() -> Alert | None:
+    """The next unsent alert, ours for CLAIM."""
+    now = timezone.now()
+    with unscoped("alerts of all clients are sent by one job"):
+        rows = Alert.objects.exclude(client__alert_email="").filter(
+            Q(claimed=None) | Q(claimed__lt=now - CLAIM), sent=None, attempts__lt=ATTEMPTS
+        )
+        alert = (
+            rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked, of=("self",))
+            .select_related("client")
+            .first()
+        )
+        if alert is not None:
+            Alert.objects.filter(pk=alert.pk).update(claimed=now, attempts=F("attempts") + 1)
+        return alert
+
+
+def _message(alert: Alert) -> EmailMultiAlternatives:
+    context: dict[str, Any] = {
+        "alert": alert,
+        "name": alert.client.name,
+        "percent": alert.used * 100 // alert.limit if alert.limit else 0,
+        "period": alert.period,
+        "ends": alert.period + timedelta(hours=1),
+        "amount": money(alert.amount_cents, settings.CURRENCY),
+        "hard_cap": alert.client.hard_cap,
+    }
+    subject = " ".join(SUBJECTS[Alert.Kind(alert.kind)].format(**context).split())  # a name can hold no header
+    message = EmailMultiAlternatives(
+        subject, render_to_string("billing/alert.txt", context), settings.DEFAULT_FROM_EMAIL, [alert.client.alert_email]
+    )
+    message.attach_alternative(render_to_string("billing/alert.html", context), "text/html")
+    return message

@@ -136,6 +136,13 @@ ADDRESS_REQUESTS_PER_MINUTE = env.int("ADDRESS_REQUESTS_PER_MINUTE", default=300
 CLIENT_ANSWERS_AT_ONCE = env.int("CLIENT_ANSWERS_AT_ONCE", default=1000)
 VISITOR_ANSWERS_AT_ONCE = env.int("VISITOR_ANSWERS_AT_ONCE", default=10)
 ANSWER_LEASE_SECONDS = env.float("ANSWER_LEASE_SECONDS", default=300.0)  # a dead process's answer stops counting
+STRIPE_API_KEY = env.str("STRIPE_API_KEY", default="")  # empty: bills stay here
+STRIPE_BASE_URL = env.str("STRIPE_BASE_URL", default="https://api.stripe.com")
+STRIPE_METER = env.str("STRIPE_METER", default="support_chat_cents")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Support chat <support-chat@localhost>")
 BUDGET_HOLD = Decimal(env.str("BUDGET_HOLD", default="0.05"))  # dollars held for a call whose price is unknown
 
 # --- documents ------------------------------------------------------------------------------------------

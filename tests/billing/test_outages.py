@@ -1,5 +1,6 @@
 """Redis silent, cut off or gone together with the database: the reply still arrives, and no quota appears."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -130,5 +131,5 @@ async def test_only_so_many_answers_at_once(
     assert await room(acme, "v1")
     settings.ANSWER_LEASE_SECONDS = 0.05
     async with slot(acme.pk, "dead"):
-        time.sleep(0.06)
+        await asyncio.sleep(0.06)
         assert await room(acme, "dead")

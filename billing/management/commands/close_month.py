@@ -1,0 +1,36 @@
+"""Issue the invoices of a month that is over."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from billing import invoices, usage
+from tenants.models import Client
+
+
+class Command(BaseCommand):
+    help = "Make one invoice per client for a month (default: the last one). Safe to run again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--month", type=_month, help="As YYYY-MM; default: last month.")
+
+    def handle(self, *args: Any, month: date | None = None, **options: Any) -> None:
+        month = month or usage.this_month() - timedelta(days=1)
+        _, end = usage.month_bounds(month)
+        issued, waiting = 0, []
+        for client in Client.objects.filter(created__lt=end).order_by("created", "pk"):
+            try:
+                issued += invoices.close(client, month) is not None
+            except invoices.NotYet as error:
+                waiting.append(str(error))
+        self.stdout.write(f"{month:%Y-%m}: {issued} invoices issued")
+        if waiting:
+            raise CommandError("\n".join(dict.fromkeys(waiting)))
+
+
+def _month(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m").date()
+    except ValueError:
+        raise CommandError("Write the month as YYYY-MM.") from None

@@ -1,0 +1,93 @@
+"""Invoice lines on their way to a payment provider. None is required: events then stay pending.
+
+At least once with an identifier that the provider knows again: an event is moved ahead in the queue before
+each attempt, so a process that dies leaves it to be tried later, and a repeat charges nothing.
+"""
+
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, F, OuterRef
+from django.utils import timezone
+
+from billing.models import BillingEvent, PaymentAccount
+from tenants.scoping import client_scope, unscoped
+
+log = structlog.get_logger(__name__)
+
+# 1, 2, 4 ... minutes: about 17 hours in all, within the day for which a provider remembers an identifier.
+ATTEMPTS = 10
+
+
+class PaymentError(Exception):
+    """The provider did not take the event. `transient`: trying again may help."""
+
+    def __init__(self, message: str, *, transient: bool):
+        super().__init__(message)
+        self.transient = transient
+
+
+class PaymentProvider(Protocol):
+    """What a payment provider must do."""
+
+    def submit(self, event: BillingEvent, customer_id: str) -> None:
+        """Charge (or, below zero, credit) the event's line to the customer, once for its identifier; PaymentError."""
+
+
+def get_provider() -> PaymentProvider | None:
+    """The provider that the settings name; None: no events leave."""
+    if not settings.STRIPE_API_KEY:
+        return None
+    from billing.payments.stripe import Stripe
+
+    return Stripe()
+
+
+def deliver_due() -> int:
+    """Submit every pending event that is due and whose client has a payment account; how many were processed."""
+    provider, processed = get_provider(), 0
+    while provider is not None and (claimed := _claim()) is not None:
+        event, customer_id = claimed
+        try:
+            provider.submit(event, customer_id)
+        except PaymentError as error:
+            final = not error.transient or event.attempts + 1 >= ATTEMPTS
+            _close(event, BillingEvent.State.FAILED if final else BillingEvent.State.PENDING, str(error))
+            log.warning("a billing event was not taken", event=event.identifier, final=final)
+        else:
+            _close(event, BillingEvent.State.PROCESSED)
+            processed += 1
+    return processed
+
+
+def refuse(identifier: str, reason: str) -> bool:
+    """The provider reports afterwards that it could not use an event; False when there is none by that name."""
+    with unscoped("the provider names an event, not a client"):
+        found = BillingEvent.objects.filter(identifier=identifier)
+        return bool(found.update(state=BillingEvent.State.FAILED, error=reason[:500]))
+
+
+def _claim() -> tuple[BillingEvent, str] | None:
+    """The next due event, not due again before its back-off has passed, and its customer."""
+    now = timezone.now()
+    with unscoped("events of all clients are delivered by one job"):
+        accounts = PaymentAccount.objects.filter(client=OuterRef("client"))
+        due = BillingEvent.objects.filter(Exists(accounts), state=BillingEvent.State.PENDING, not_before__lte=now)
+        skip = connection.features.has_select_for_update_skip_locked
+        event = due.select_for_update(skip_locked=skip, of=("self",)).select_related("line__invoice").first()
+        if event is None:
+            return None
+        BillingEvent.objects.filter(pk=event.pk).update(
+            attempts=F("attempts") + 1, not_before=now + timedelta(minutes=2**event.attempts)
+        )
+        return event, PaymentAccount.objects.get(client_id=event.client_id).customer_id
+
+
+def _close(event: BillingEvent, state: str, error: str = "") -> None:
+    with client_scope(event.client_id):
+        BillingEvent.objects.filter(pk=event.pk).update(
+            state=state, error=error[:500], processed=timezone.now() if state == BillingEvent.State.PROCESSED else None
+        )

@@ -1,0 +1,36 @@
+"""Which tier a client was on, and when: kept from every saved change of `Client.tier`."""
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from billing.models import Subscription
+from tenants.models import Client
+from tenants.scoping import client_scope
+
+
+def follow(client: Client, at: datetime | None = None) -> None:
+    """Note the client's tier as of `at` (default now, or its creation) when it differs from the last known one."""
+    with client_scope(client.pk):
+        present = Subscription.objects.select_for_update().filter(ends=None).first()
+        if present is not None and present.tier == client.tier:
+            return
+        moment = at or (timezone.now() if present else client.created)
+        if present is not None:
+            present.ends = moment
+            present.save(update_fields=["ends"])
+        Subscription.objects.create(tier=client.tier, starts=moment)
+
+
+def on_client_saved(sender: type[Client], instance: Client, raw: bool = False, **_: Any) -> None:
+    if not raw:
+        follow(instance)
+
+
+def tier_at(history: list[Subscription], client: Client, at: datetime) -> str | None:
+    """The tier in force at a moment; None before the client existed. `history` is the scope's, oldest first."""
+    for row in history:
+        if row.starts <= at and (row.ends is None or at < row.ends):
+            return row.tier
+    return client.tier if not history and client.created <= at else None

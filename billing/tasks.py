@@ -1,0 +1,36 @@
+"""Jobs of the queue: envelopes around one verb each. Every one may run twice, or at once with itself."""
+
+import structlog
+from django.utils import timezone
+
+from billing import alerts, ledger, payments, usage
+from billing.models import Reservation, UsageRecord
+from tenants.scoping import client_scope, unscoped
+
+log = structlog.get_logger(__name__)
+
+
+def send_alerts() -> int:
+    """Send the e-mails that are due; queued when an alert is written, and every few minutes for what was missed."""
+    return alerts.send_due()
+
+
+def deliver_billing_events() -> int:
+    """Hand due invoice lines to the payment provider, where one is configured."""
+    return payments.deliver_due()
+
+
+def keep_books() -> int:
+    """Settle what dead processes left open and bring the hourly figures up to the ledger; hours written."""
+    with unscoped("the books of all clients are kept by one job"):
+        since = timezone.now() - 2 * usage.LATE
+        clients = set(UsageRecord.objects.filter(at__gte=since).values_list("client_id", flat=True).distinct())
+        clients |= set(Reservation.objects.values_list("client_id", flat=True).distinct())
+    hours = 0
+    for client_id in clients:
+        with client_scope(client_id):
+            abandoned = ledger.release_abandoned()
+            hours += usage.roll_up()
+        if abandoned:
+            log.warning("requests that never ended were released", client=str(client_id), requests=abandoned)
+    return hours
