@@ -23,18 +23,18 @@ BLOCK = 100  # overage is billed per started hundred of an hour
 DELIVERED = Q(kind=UsageRecord.Kind.CHAT, failed=False)
 EMBEDDED = Q(kind=UsageRecord.Kind.EMBEDDING)
 SUMS = {
-    "rows": Count("pk"),
-    "requests": Count("pk", filter=DELIVERED),
-    "overage": Count("pk", filter=DELIVERED & Q(overage=True)),
-    "price": Min("overage_cents", filter=DELIVERED & Q(overage=True)),
-    "cached": Count("pk", filter=DELIVERED & Q(cached=True)),
-    "errors": Count("pk", filter=Q(failed=True)),
-    "prompt_tokens": Sum("prompt_tokens", filter=~EMBEDDED, default=0),
-    "completion_tokens": Sum("completion_tokens", default=0),
-    "cache_read_tokens": Sum("cache_read_tokens", default=0),
-    "cache_write_tokens": Sum("cache_write_tokens", default=0),
-    "embedding_tokens": Sum("prompt_tokens", filter=EMBEDDED, default=0),
-    "cost": Sum("cost", default=Decimal(0)),
+    "sum_rows": Count("pk"),
+    "sum_requests": Count("pk", filter=DELIVERED),
+    "sum_overage": Count("pk", filter=DELIVERED & Q(overage=True)),
+    "sum_price": Min("overage_cents", filter=DELIVERED & Q(overage=True)),
+    "sum_cached": Count("pk", filter=DELIVERED & Q(cached=True)),
+    "sum_errors": Count("pk", filter=Q(failed=True)),
+    "sum_prompt_tokens": Sum("prompt_tokens", filter=~EMBEDDED, default=0),
+    "sum_completion_tokens": Sum("completion_tokens", default=0),
+    "sum_cache_read_tokens": Sum("cache_read_tokens", default=0),
+    "sum_cache_write_tokens": Sum("cache_write_tokens", default=0),
+    "sum_embedding_tokens": Sum("prompt_tokens", filter=EMBEDDED, default=0),
+    "sum_cost": Sum("cost", default=Decimal(0)),
 }
 COUNTED = (
     "requests", "overage", "overage_cents", "cached", "errors", "prompt_tokens", "completion_tokens",
@@ -149,7 +149,8 @@ def _recompute(since: datetime | None, until: datetime | None, only: set[datetim
     for start, latency in timed.values_list("start", "latency_ms").iterator(chunk_size=5000):
         latencies[start].append(latency)
     rows = []
-    for sums in _ledger(since, until).values("start").annotate(**SUMS).order_by("start"):
+    for row in _ledger(since, until).values("start").annotate(**SUMS).order_by("start"):
+        sums = {name.removeprefix("sum_"): value for name, value in row.items()}
         start, price = sums.pop("start"), sums.pop("price") or 0
         if only is not None and start not in only:
             continue

@@ -16,6 +16,7 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("api/widget/", include(widget_api)),
+    path("api/", include("billing.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("", include("chat.widget.urls")),
 ]

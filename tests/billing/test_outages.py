@@ -16,6 +16,7 @@ from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
 from tests.billing.wire import Wire, wire
+from tests.conftest import as_owner
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def capped(acme: Client) -> Client:
     acme.hourly_limit, acme.hard_cap = 5, True
     acme.save()
     return acme
+
+
+def rename(table: str, name: str) -> None:
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {name}")
 
 
 def ask(client: Client, request_id: str) -> float:
@@ -73,8 +79,7 @@ def test_an_outage_costs_one_deadline_and_admits_nobody_too_many(capped: Client,
 @pytest.mark.django_db(transaction=True)
 def test_with_the_database_away_too_the_operator_decides(capped: Client, line: Wire, settings: Settings) -> None:
     line.cut()
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE billing_hourcount RENAME TO away")
+    rename("billing_hourcount", "away")
     try:
         with pytest.raises(ApiError) as refused:
             async_to_sync(admit)(capped)
@@ -82,8 +87,7 @@ def test_with_the_database_away_too_the_operator_decides(capped: Client, line: W
         settings.LIMITS_WHEN_UNREACHABLE = "admit"
         assert async_to_sync(admit)(capped).remaining == 4
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE away RENAME TO billing_hourcount")
+        rename("away", "billing_hourcount")
 
 
 @pytest.mark.parametrize("with_redis", [True, False])
