@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import logging
+import re
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,8 @@ PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
     r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 )
+LONGEST_BLANK = 100_000  # characters of white space in a row; of about 500,000 the tokenizer's stack overflows
+_BLANK = re.compile(rf"\s{{{LONGEST_BLANK}}}")
 BYTES_PER_TOKEN = 3  # of the estimate: English has 4 to 5 a token, Chinese about 3 (one character)
 
 
@@ -26,7 +29,7 @@ def count(text: str) -> int:
     table = _table()
     if table is None:
         return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
-    return len(table[0].encode_ordinary(text))
+    return len(_encode(table[0], text))
 
 
 def starts(text: str) -> np.ndarray:
@@ -40,12 +43,23 @@ def starts(text: str) -> np.ndarray:
         offsets = np.arange(0, len(data), BYTES_PER_TOKEN)
     else:
         encoding, lengths = table
-        widths = lengths[np.array(encoding.encode_ordinary(text), dtype=np.int64)]
+        widths = lengths[np.array(_encode(encoding, text), dtype=np.int64)]
         offsets = np.cumsum(widths) - widths
     if len(data) == len(text):
         return offsets
     begins_character = (np.frombuffer(data, dtype=np.uint8) & 0xC0) != 0x80
     return (np.cumsum(begins_character) - 1)[offsets]
+
+
+def _encode(encoding: tiktoken.Encoding, text: str) -> list[int]:
+    if len(text) < LONGEST_BLANK:
+        return encoding.encode_ordinary(text)
+    tokens: list[int] = []
+    start = 0
+    for blank in _BLANK.finditer(text):
+        tokens += encoding.encode_ordinary(text[start : blank.end()])
+        start = blank.end()
+    return tokens + encoding.encode_ordinary(text[start:])
 
 
 @cache

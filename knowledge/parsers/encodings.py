@@ -48,13 +48,13 @@ def wide_encoding(sample: bytes) -> str | None:
     for mark, encoding in _WIDE_MARKS:
         if sample.startswith(mark):
             return encoding
+    if b"\0" not in sample or not sample.strip(b"\0"):
+        return None
     quarters = [sample[i::4].count(0) / max(len(sample) // 4, 1) for i in range(4)]
     if min(quarters[2:]) > 0.9:
         return "utf-32-le"
     if min(quarters[:2]) > 0.9:
         return "utf-32-be"
-    if not sum(quarters):
-        return None
     even, odd = (_share_of_high_bytes(sample[i::2]) for i in (0, 1))
     if max(even, odd) < 0.6 or min(even, odd) > 0.1:
         return None

@@ -101,19 +101,19 @@ def parse(path: Path, file_type: str) -> Parsed:
 
     Blocks its thread for at most the limit on wall time (settings.PARSE_SECONDS) and a grace of seconds.
     """
-    limits = _limits()
+    limits = configured_limits()
     try:
-        outcome, answer = _ask(path, file_type, limits)
+        outcome, answer = read_in_child(path, file_type, limits)
     except ChildLost as lost:  # it may have ended while idle: a fresh one decides
         log.warning("The parsing process was lost (%s) and is replaced.", lost)
         try:
-            outcome, answer = _ask(path, file_type, limits, fresh=True)
+            outcome, answer = read_in_child(path, file_type, limits, fresh=True)
         except ChildLost as again:
             raise ParseError("The file could not be read.") from again
     return _result(outcome, answer, limits)
 
 
-def _limits() -> Limits:
+def configured_limits() -> Limits:
     from django.conf import settings  # here, because the child imports this package and does without Django
 
     return Limits(
@@ -125,7 +125,8 @@ def _limits() -> Limits:
     )
 
 
-def _ask(path: Path, file_type: str, limits: Limits, *, fresh: bool = False) -> tuple[dict[str, Any], bytes]:
+def read_in_child(path: Path, file_type: str, limits: Limits, *, fresh: bool = False) -> tuple[dict[str, Any], bytes]:
+    """As Child.ask, with an idle child or a new one."""
     try:
         child = Child() if fresh else _idle.pop()
     except IndexError:

@@ -1,8 +1,7 @@
 """DOCX: everything a reader of the document sees, in order, and nothing that was deleted or hidden."""
 
-from docx.document import Document
-
 import pytest
+from docx.document import Document
 
 from knowledge.parsers import ParseError
 from tests.knowledge.files import make_docx, make_docx_body, parse_bytes, replace_part
