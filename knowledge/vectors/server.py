@@ -126,8 +126,10 @@ class ServerStore(VectorStore):
                     await asyncio.to_thread(_ensure, self.model)
                 return await call(_async_client(), collection_name(self.model))
             except FAILURES as error:
-                if last or _pause(error, 0, self.model) is None:
+                wait = _pause(error, 0, self.model)
+                if last or wait is None or wait > 1:
                     raise _our_error(error) from error
+                await asyncio.sleep(wait)
         raise AssertionError("unreachable")
 
     @staticmethod
@@ -194,6 +196,7 @@ def _address() -> dict[str, Any]:
         "url": settings.QDRANT_URL,
         "api_key": settings.QDRANT_API_KEY or None,
         "check_compatibility": False,
+        "verify": not settings.QDRANT_URL.startswith("http:"),  # without TLS, loading certificates is 0.1 s for nothing
         "limits": httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30),
     }
 
@@ -205,7 +208,9 @@ def _ensure(model: str) -> None:
     client, name = _client(), collection_name(model)
     if not client.collection_exists(name):
         _create(client, name, model_of(model).dimensions)
-    client.create_payload_index(name, "client_id", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True))
+    client.create_payload_index(
+        name, "client_id", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    )
     client.create_payload_index(name, "version_id", models.PayloadSchemaType.INTEGER)
     if _model_of_alias() is None:
         _point_alias_at(model)
@@ -256,7 +261,7 @@ def _pause(error: Exception, attempt: int, model: str) -> float | None:
     if isinstance(error, ResourceExhaustedResponse):
         return float(error.retry_after_s)
     if isinstance(error, UnexpectedResponse):
-        if error.status_code == 404 and model in _ensured:  # the collection was removed under our feet
+        if error.status_code == 404 and attempt == 0:  # the collection was removed under our feet
             _ensured.discard(model)
             return 0.0
         return backing_off if error.status_code == 429 or (error.status_code or 0) >= 500 else None
@@ -266,7 +271,7 @@ def _pause(error: Exception, attempt: int, model: str) -> float | None:
 
 
 def _our_error(error: Exception) -> VectorError:
-    return VectorError(f"the vector server at {settings.QDRANT_URL}: {error}")
+    return VectorError(f"the vector server at {settings.QDRANT_URL}: {type(error).__name__} {error}")
 
 
 def _upsert(client: QdrantClient, name: str, rows: list[models.PointStruct], condition: models.Filter) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 from qdrant_client import QdrantClient, models
 
@@ -158,12 +159,13 @@ def small_qdrant() -> Iterator[SmallQdrant]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # one packet an answer
 
         def handle_any(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
             headers: dict[str, str] = {}
             try:
-                result = qdrant.answer(self.command, _unquoted(self.path), body)
+                result = qdrant.answer(self.command, unquote(self.path.partition("?")[0]), body)
                 status, answer = 200, {"result": result, "status": "ok", "time": 0.0}
             except Refused as refused:
                 status, headers = refused.status, refused.headers
@@ -172,7 +174,11 @@ def small_qdrant() -> Iterator[SmallQdrant]:
                 status, answer = 400, {"status": {"error": f"Wrong input: {error}"}, "time": 0.0}
             data = json.dumps(answer, default=lambda model: model.model_dump(mode="json")).encode()
             self.send_response(status)
-            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+            for name, value in {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(data)),
+                **headers,
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
@@ -182,8 +188,11 @@ def small_qdrant() -> Iterator[SmallQdrant]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     qdrant.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
@@ -191,9 +200,3 @@ def small_qdrant() -> Iterator[SmallQdrant]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _unquoted(path: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(path.partition("?")[0])
