@@ -1,7 +1,7 @@
-"""Raw scores of both legs to one order and one score."""
+"""Which of the candidates answer, and in which order."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowledge.embeddings.models import Ranking
@@ -11,12 +11,10 @@ from knowledge.vectors import Candidate
 @dataclass(frozen=True)
 class Scored:
     id: uuid.UUID
-    score: float
+    score: float  # 0..1, comparable between questions
 
 
-def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[Scored]:
-    """Candidates above the threshold, best first."""
-    best = max((c.sparse for c in candidates), default=0.0) or 1.0
-    weight = ranking.dense_weight
-    scored = [Scored(c.id, weight * max(0.0, c.dense) + (1 - weight) * c.sparse / best) for c in candidates]
+def rank(candidates: Iterable[Candidate], ranking: Ranking) -> list[Scored]:
+    """The candidates that pass the threshold, best first; equals in the order of their ids."""
+    scored = [Scored(c.id, ranking.score(ranking.relevance(c.dense, c.sparse))) for c in candidates]
     return sorted((s for s in scored if s.score >= ranking.threshold), key=lambda s: (-s.score, s.id))

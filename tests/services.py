@@ -36,6 +36,8 @@ def pytest_load_initial_conftests() -> None:
         INTERNAL_API_SECRET="tests-internal-secret-0123456789abcdef",
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "CRITICAL"),
     )
+    if qdrant := os.environ.pop("QDRANT_URL", ""):  # the suite runs on the embedded store; the store's contract on both
+        os.environ["TEST_QDRANT_URL"] = qdrant
     for name in (
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",

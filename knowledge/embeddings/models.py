@@ -1,8 +1,10 @@
 """The embedding models as data: where each runs, its size, and what was measured for ranking with it.
 
-A model is named in the index by its key, `name@dimensions`: the same name at another size is another model.
+A model is named in the index by its key, `name@dimensions` (a `/` becomes `~`, as keys are also names of
+directories and collections): the same name at another size is another model.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from django.conf import settings
@@ -10,10 +12,21 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Ranking:
-    """How raw scores become one 0..1 score; every figure is chosen by `manage.py tune_retrieval`."""
+    """How raw scores become one 0..1 score; every figure is measured by `manage.py tune_retrieval`.
 
-    dense_weight: float = 0.5
+    relevance = dense_weight * cosine + (1 - dense_weight) * BM25 share; score = logistic((relevance - middle) / scale).
+    """
+
+    dense_weight: float = 0.35
+    middle: float = 0.25
+    scale: float = 0.05
     threshold: float = 0.5
+
+    def relevance(self, dense: float, sparse: float) -> float:
+        return self.dense_weight * dense + (1 - self.dense_weight) * sparse
+
+    def score(self, relevance: float) -> float:
+        return 1 / (1 + math.exp((self.middle - relevance) / self.scale))
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class EmbeddingModel:
 
     @property
     def key(self) -> str:
-        return f"{self.name}@{self.dimensions}"
+        return f"{self.name.replace('/', '~')}@{self.dimensions}"
 
 
 MODELS = {
@@ -49,7 +62,7 @@ def wanted_model() -> EmbeddingModel:
 def model_of(key: str) -> EmbeddingModel:
     """The model behind an index's key (`name@dimensions`)."""
     name, _, dimensions = key.rpartition("@")
-    return find_model(name, int(dimensions))
+    return find_model(name.replace("~", "/"), int(dimensions))
 
 
 def find_model(name: str, dimensions: int = 0) -> EmbeddingModel:

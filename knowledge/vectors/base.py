@@ -32,7 +32,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A passage that may answer: the cosine of its best window, and BM25 with IDF over the client's passages."""
+    """A passage that may answer.
+
+    `dense` is the cosine of its best window with the question. `sparse` is its BM25 (IDF over the client's own
+    passages) as a share, 0..1, of what the question's words could earn at most, so that it compares between
+    questions and between clients.
+    """
 
     id: uuid.UUID
     dense: float
@@ -61,14 +66,14 @@ class VectorStore(ABC):
         return back_end(client_id, model or back_end.live_model(), VectorStore._opened)
 
     @staticmethod
-    @abstractmethod
     def live_model() -> str:
         """The key of the model whose index answers questions; that of the settings while there is no index."""
+        return _back_end().live_model()
 
     @staticmethod
-    @abstractmethod
     def set_live_model(model: str) -> None:
-        """From now on (within LIVE_MODEL_SECONDS in other processes) questions are answered from `model`'s index."""
+        """From now on (in other processes within some seconds) questions are answered from `model`'s index."""
+        _back_end().set_live_model(model)
 
     @abstractmethod
     def upsert(self, points: Sequence[Point]) -> None:

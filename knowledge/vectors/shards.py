@@ -12,10 +12,13 @@ import numpy as np
 import qdrant_edge as edge
 
 from knowledge.embeddings.models import model_of
-from knowledge.vectors import sparse
+from knowledge.vectors import legs, sparse
 from knowledge.vectors.base import DENSE, SPARSE, Candidate, Point, VectorError
 
 PAGE = 10_000
+# Scanning the quantized vectors and comparing twice as many as asked for in full finds what a full scan finds
+# (1.000 of the first 10, 0.9999 of 50) in a third of the time, and nothing has to be built beforehand.
+RESCORED = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 
 class Shards:
@@ -60,20 +63,22 @@ class Shards:
                 return found
 
     def search(self, model: str, client_id: uuid.UUID, vector: np.ndarray, text: str, limit: int) -> list[Candidate]:
-        shard, ours = self._shard(model), _only(client_id)
-        legs: dict[str, Any] = {DENSE: [vector.tolist()], SPARSE: sparse.question(text)}
+        shard, ours, terms = self._shard(model), _only(client_id), sparse.question(text)
+        asked: dict[str, Any] = {DENSE: [vector.tolist()]}
+        if terms.indices:
+            asked[SPARSE] = terms
 
-        def ask(leg: str, condition: edge.Filter) -> edge.QueryRequest:
-            corpus = edge.SearchParams(idf=edge.IdfParams(corpus=ours)) if leg == SPARSE else None
-            nearest = edge.Query.Nearest(legs[leg], using=leg)
-            return edge.QueryRequest(limit=limit, query=nearest, filter=condition, params=corpus)
+        def scores(leg: str, condition: edge.Filter) -> dict[Any, float]:
+            nearest = edge.Query.Nearest(asked[leg], using=leg)
+            params = RESCORED if leg == DENSE else edge.SearchParams(idf=edge.IdfParams(corpus=ours))
+            found = shard.query(edge.QueryRequest(limit=limit, query=nearest, filter=condition, params=params))
+            return {point.id: point.score for point in found}
 
         with _our_errors():
-            scores = {leg: _scores(shard.query(ask(leg, ours))) for leg in legs}
-            for leg, other in ((DENSE, SPARSE), (SPARSE, DENSE)):
-                if unknown := scores[other].keys() - scores[leg].keys():
-                    scores[leg] |= _scores(shard.query(ask(leg, _only(client_id, among=unknown))))
-        return [Candidate(id, score, scores[SPARSE].get(id, 0.0)) for id, score in scores[DENSE].items()]
+            found = {leg: scores(leg, ours) for leg in asked}
+            for leg, missed in legs.missing(found).items():
+                found[leg] |= scores(leg, _only(client_id, among=missed))
+            return legs.candidates(found, terms, shard.count(edge.CountRequest(filter=ours)))
 
     def close(self) -> None:
         """Write everything down and let go of the files."""
@@ -103,8 +108,12 @@ def _open(directory: Path, dimensions: int) -> edge.EdgeShard:
 
 def _create(directory: Path, dimensions: int) -> None:
     windows = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)  # a passage is as near as its best window
+    quantized = edge.TurboQuantQuantizationConfig(always_ram=True)
+    dense = edge.EdgeVectorParams(
+        dimensions, edge.Distance.Cosine, multivector_config=windows, quantization_config=quantized
+    )
     config = edge.EdgeConfig(
-        vectors={DENSE: edge.EdgeVectorParams(dimensions, edge.Distance.Cosine, multivector_config=windows)},
+        vectors={DENSE: dense},
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
     )
     shard = edge.EdgeShard.create(str(directory), config)
@@ -124,10 +133,6 @@ def _only(client_id: uuid.UUID, version_id: int | None = None, among: set[Any] |
     if among is not None:
         must.append(edge.HasIdCondition(among))
     return edge.Filter(must=must)
-
-
-def _scores(found: list[edge.ScoredPoint]) -> dict[Any, float]:
-    return {point.id: point.score for point in found}
 
 
 @contextlib.contextmanager
