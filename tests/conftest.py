@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import environ
+import hypothesis
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
@@ -14,6 +15,11 @@ from django.test import TransactionTestCase
 
 from tenants import callers, keys
 from tenants.models import Client
+
+
+# These machines are shared and slow at times: how long an example takes says nothing.
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=60)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)
