@@ -9,8 +9,9 @@ import hashlib
 import hmac
 import secrets
 import string
-from collections.abc import Sequence
-from datetime import datetime
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q
@@ -22,27 +23,25 @@ from tenants.scoping import client_scope, unscoped
 
 ALPHABET = string.digits + string.ascii_letters
 PREFIX_OF = {ApiKey.Kind.PUBLISHABLE: "pk_live_", ApiKey.Kind.SECRET: "sk_live_"}
-SCOPES = ("chat", "documents", "usage")
+SCOPES = ApiKey.SCOPES
 SALT = "tenants.keys"
 RANDOM_LENGTH, CHECKSUM_LENGTH = 32, 6
 
 
-def mint(client_id, kind: str, *, name: str = "", scopes=(), expires: datetime | None = None) -> tuple[ApiKey, str]:
-    """Make a key and return its row and the key itself, which can't be had again. ValueError for an unknown scope."""
-    unknown = set(scopes) - set(SCOPES)
-    if unknown:
-        raise ValueError(f"unknown scope: {', '.join(sorted(unknown))}")
+def mint(
+    client_id: uuid.UUID, kind: str, *, name: str = "", scopes: Iterable[str] = (), expires: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """Make a key and return its row and the key itself, which can't be had again.
+
+    A secret key is good for `scopes`, of SCOPES; a publishable one for chat only. ValidationError for wrong scopes.
+    """
+    row = ApiKey(kind=kind, name=name, scopes=list(dict.fromkeys(scopes)), expires=expires)
+    row.clean()
     body = PREFIX_OF[ApiKey.Kind(kind)] + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
     key = body + _checksum(body)
+    row.digest, row.hint = digests(key)[0], f"{key[:12]}…{key[-4:]}"
     with client_scope(client_id):
-        row = ApiKey.objects.create(
-            kind=kind,
-            name=name,
-            digest=digests(key)[0],
-            hint=f"{key[:12]}…{key[-4:]}",
-            scopes=list(scopes),
-            expires=expires,
-        )
+        row.save()
     return row, key
 
 
@@ -59,6 +58,15 @@ def revoke(row: ApiKey) -> None:
     """Takes effect everywhere within the seconds that callers are remembered for (tenants/callers.py)."""
     with client_scope(row.client_id):
         ApiKey.objects.filter(pk=row.pk, revoked=None).update(revoked=timezone.now())
+
+
+def rotate(row: ApiKey, overlap: timedelta) -> tuple[ApiKey, str]:
+    """A new key like `row`, which keeps working for `overlap` (or until it expires anyway, if that is sooner)."""
+    end = timezone.now() + overlap
+    with client_scope(row.client_id):
+        new, key = mint(row.client_id, row.kind, name=row.name, scopes=row.scopes)
+        ApiKey.objects.filter(Q(expires=None) | Q(expires__gt=end), pk=row.pk, revoked=None).update(expires=end)
+    return new, key
 
 
 def digests(key: str) -> tuple[str, ...]:

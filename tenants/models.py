@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
@@ -109,6 +110,8 @@ class ApiKey(ClientOwned):
         PUBLISHABLE = "publishable"
         SECRET = "secret"
 
+    SCOPES = ("chat", "documents", "usage")  # what a secret key can be for
+
     kind = models.CharField(max_length=12, choices=Kind.choices)
     name = models.CharField(max_length=100, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -124,6 +127,14 @@ class ApiKey(ClientOwned):
 
     def __str__(self) -> str:
         return self.hint
+
+    def clean(self) -> None:
+        if not isinstance(self.scopes, list) or not set(self.scopes) <= set(self.SCOPES):
+            raise ValidationError({"scopes": f"Write a list of scopes out of {', '.join(self.SCOPES)}."})
+        if self.kind == self.Kind.SECRET and not self.scopes:
+            raise ValidationError({"scopes": "A secret key is for one scope at least."})
+        if self.kind == self.Kind.PUBLISHABLE and set(self.scopes) - {"chat"}:
+            raise ValidationError({"scopes": "A publishable key is for chat only."})
 
 
 class Erasure(models.Model):

@@ -36,7 +36,7 @@ def open_scope(scope: str) -> None:
 
 def close_scope() -> None:
     """Leave the running transaction without a scope."""
-    with connection.cursor() as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute("SELECT set_config('tenancy.scope', '', true)")
 
 

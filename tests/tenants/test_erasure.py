@@ -1,0 +1,116 @@
+"""Deleting a client leaves nothing but the books, and a receipt that says so."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from billing.models import UsageRecord
+from chat.models import Message, Session
+from tenants import erasure, keys
+from tenants.models import ApiKey, Client, Erasure
+from tenants.policies import client_owned_models
+from tenants.scoping import client_scope
+
+FILES: dict[uuid.UUID, int] = {}
+
+
+@pytest.fixture(autouse=True)
+def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Something outside the database that belongs to clients."""
+    monkeypatch.setattr(erasure, "_outside", {})
+    erasure.register(
+        "stored files", lambda client_id: FILES.get(client_id, 0), lambda client_id: FILES.pop(client_id, None)
+    )
+    yield
+    FILES.clear()
+
+
+def furnish(client: Client) -> None:
+    with client_scope(client.pk):
+        session = Session.objects.create()
+        Message.objects.create(session=session, trace_id=uuid.uuid4(), role="visitor", text="secret words")
+        UsageRecord.objects.create(request_id=str(uuid.uuid4()), at=timezone.now(), model="m")
+    keys.mint(client.pk, "publishable")
+    FILES[client.pk] = 3
+
+
+def holdings(client: Client) -> dict[str, int]:
+    with client_scope(client.pk):
+        return {model.__name__: model._default_manager.count() for model in client_owned_models()}
+
+
+def test_everything_goes_but_the_books_and_the_strangers(acme: Client, stranger: Client, capsys: Any) -> None:
+    furnish(acme)
+    furnish(stranger)
+    strangers = holdings(stranger)
+
+    call_command("delete_client", str(acme.pk), "--yes", "--now", "--json")
+    receipt = json.loads(capsys.readouterr().out)
+
+    assert receipt["before"] | {"x": 0} == dict.fromkeys(receipt["before"], 0) | {
+        "x": 0,
+        "tenants.ApiKey": 1,
+        "chat.Session": 1,
+        "chat.Message": 1,
+        "stored files": 3,
+    }
+    assert receipt["after"] == dict.fromkeys(receipt["before"], 0)
+    assert receipt["kept"]["billing.UsageRecord"] == 1 and receipt["finished"]
+    assert {name: count for name, count in holdings(acme).items() if count} == {"UsageRecord": 1}
+    assert list(Client.objects.all()) == [stranger]
+    assert (holdings(stranger), FILES) == (strangers, {stranger.pk: 3})
+
+    call_command("delete_client", str(acme.pk), "--json")  # the receipt can be had again
+    assert json.loads(capsys.readouterr().out) == receipt
+
+
+def test_the_client_is_off_before_the_job_runs(acme: Client, settings: Any) -> None:
+    furnish(acme)
+    erasure.request_erasure(acme.pk)
+    acme.refresh_from_db()
+    assert (acme.status, Erasure.objects.get().finished) == ("disabled", None)
+
+
+def test_a_job_that_died_half_way_is_finished_by_the_next(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    furnish(acme)
+    erasure.request_erasure(acme.pk)
+
+    def die(client_id: uuid.UUID) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setitem(erasure._outside, "stored files", erasure._Eraser(lambda client_id: 3, die))
+        with pytest.raises(ConnectionError):
+            erasure.erase(acme.pk)
+    done = erasure.erase(acme.pk)
+    assert done.before["chat.Message"] == 1 and done.before["stored files"] == 3  # as it was at first
+    assert not any(done.after.values())
+    assert erasure.erase(acme.pk).finished == done.finished
+
+
+def test_what_will_not_go_is_not_called_gone(acme: Client) -> None:
+    erasure.register("vectors", lambda client_id: 1, lambda client_id: None)
+    erasure.request_erasure(acme.pk)
+    with pytest.raises(erasure.ErasureIncomplete, match="vectors"):
+        erasure.erase(acme.pk)
+    assert Erasure.objects.get().finished is None and Client.objects.filter(pk=acme.pk).exists()
+
+
+def test_nobody_is_deleted_by_mistake(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda prompt: "yes")
+    for arguments in ([str(acme.pk)], ["No Such"], [str(uuid.uuid4())]):
+        with pytest.raises(CommandError):
+            call_command("delete_client", *arguments)
+    assert Client.objects.get() == acme and acme.status == "active"
+
+
+def test_every_client_owned_model_is_erased_or_a_book(acme: Client) -> None:
+    kept = {model._meta.label for model in client_owned_models() if erasure.outlives(model)}
+    assert kept <= {model._meta.label for model in client_owned_models() if model._meta.app_label == "billing"}
+    assert ApiKey._meta.label not in kept
