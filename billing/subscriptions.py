@@ -29,8 +29,10 @@ def on_client_saved(sender: type[Client], instance: Client, raw: bool = False, *
 
 
 def tier_at(history: list[Subscription], client: Client, at: datetime) -> str | None:
-    """The tier in force at a moment; None before the client existed. `history` is the scope's, oldest first."""
-    for row in history:
-        if row.starts <= at and (row.ends is None or at < row.ends):
-            return row.tier
-    return client.tier if not history and client.created <= at else None
+    """The tier in force at a moment; None before the client existed. `history` is the scope's, oldest first.
+
+    Before its first entry the client was on the tier of that entry: it may be older than the history.
+    """
+    if at < client.created:
+        return None
+    return next((row.tier for row in history if row.ends is None or at < row.ends), client.tier)

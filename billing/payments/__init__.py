@@ -56,7 +56,7 @@ def deliver_due() -> int:
         except PaymentError as error:
             final = not error.transient or event.attempts + 1 >= ATTEMPTS
             _close(event, BillingEvent.State.FAILED if final else BillingEvent.State.PENDING, str(error))
-            log.warning("a billing event was not taken", event=event.identifier, final=final)
+            log.warning("a billing event was not taken", identifier=event.identifier, final=final)
         else:
             _close(event, BillingEvent.State.PROCESSED)
             processed += 1
