@@ -109,8 +109,10 @@ def _open_own() -> None:
 
     _shards, _lock = Shards(_directory()), lock
     owner.listen(lock, _shards)
-    atexit.register(release)
 
 
 def _directory() -> Path:
     return settings.DATA_DIR / "vectors"
+
+
+atexit.register(release)
