@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 
 from tenants import callers, keys
 from tenants.models import Client
+from tests.services import free_port
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,3 +46,8 @@ def acme_key(acme: Client) -> str:
 @pytest.fixture
 def stranger_key(stranger: Client) -> str:
     return keys.mint(stranger.pk, "publishable")[1]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return free_port()
