@@ -8,10 +8,12 @@ mark k belongs to the k-th of `sources()`. Marks that point nowhere are dropped.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chat.sentences import sentences
-from chat.support import support
+from chat.support import crude, support
+from chat.words import stemmed
 
 if TYPE_CHECKING:
     from knowledge.search import Passage
@@ -23,15 +25,34 @@ _MARK = re.compile(
     rf"([ \t]*)(?:\[|【)\s?(?:{_WORDS})?[ \t#.:]{{0,2}}({_NUMBERS}(?:\s?(?:[,;&–-]|,? and)\s?{_NUMBERS}){{0,9}})(?:†[^\]】\n]{{0,20}})?\s?(?:\]|】)",
     re.I,
 )
+_OPENED = re.compile(r"[\[【][^\]】\n]{0,12}$")
 _LONGEST_MARK = 60  # characters that are held back while they may still become a mark
 _CLAIM = 400  # characters before a mark in which its claim stands
+PROVIDER_SAYS = 2.0  # above every support that we find ourselves
+REPEATS = 0.6  # support from which on a sentence says the same as another
 
 
 @dataclass
 class _Source:
+    """A passage that was cited, and its sentence that supports the claims best."""
+
     passage: "Passage"
     best: float = -1.0
     span: tuple[int, int] = (0, 0)
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        return sentences(self.passage.text) or ((0, len(self.passage.text)),)
+
+    @cached_property
+    def stems(self) -> list[frozenset[str]]:
+        return [stemmed(self.passage.text[start:end]) for start, end in self.spans]
+
+    def quote_best(self, claim: frozenset[str]) -> None:
+        for span, words in zip(self.spans, self.stems, strict=True):
+            score = support(claim, words)
+            if score > self.best:
+                self.best, self.span = score, span
 
 
 @dataclass
@@ -79,7 +100,7 @@ class Citations:
             marks = self._marks(match.group(2))
             space = match.group(1)
             if not marks and not self._shown.endswith("<"):  # "< [9]b" must not turn into "<b"
-                space = ""
+                space = "," if _OPENED.search(self._shown) else ""  # nor "[1[9]]" into a mark
             self._out(out, space, claim=False)
             out.append(marks)
             position = match.end()
@@ -105,34 +126,29 @@ class Citations:
 
     def _cite(self, index: int, sentence: int | None) -> str:
         source = self._sources.setdefault(index, _Source(self.passages[index]))
-        spans = sentences(source.passage.text) or [(0, len(source.passage.text))]
-        if sentence is not None and sentence < len(spans):
-            if source.best < 2:  # the provider's own word counts for more than ours; its first one stays
-                source.best, source.span = 2.0, spans[sentence]
-        else:
-            self._quote_best(source, self._claim(), spans)
+        if sentence is None or sentence >= len(source.spans):
+            source.quote_best(self._claim())
+        elif source.best < PROVIDER_SAYS:  # of several sentences that the provider names, the first one stays
+            source.best, source.span = PROVIDER_SAYS, source.spans[sentence]
         return f"[{list(self._sources).index(index) + 1}]"
 
-    def _claim(self) -> str:
-        """The sentence that the mark closes."""
+    def _claim(self) -> frozenset[str]:
+        """The words of the sentence that the mark closes."""
         spans = sentences(self._shown)
-        return self._shown[slice(*spans[-1])] if spans else ""
-
-    def _quote_best(self, source: _Source, claim: str, spans: list[tuple[int, int]]) -> None:
-        for span in spans:
-            score = support(claim, source.passage.text[slice(*span)])
-            if score > source.best:
-                source.best, source.span = score, span
+        return stemmed(self._shown[slice(*spans[-1])]) if spans else frozenset()
 
     def _attribute(self) -> None:
+        """For each sentence of an answer without marks, the passage that says the same, if one does."""
         answer = "".join(self._text)
-        for start, end in sentences(answer):
-            claim = answer[start:end]
-            for index, passage in enumerate(self.passages):
-                for span in sentences(passage.text):
-                    score = support(claim, passage.text[slice(*span)])
-                    if score >= 0.6 and score > self._sources.get(index, _Source(passage)).best:
-                        self._sources[index] = _Source(passage, score, span)
+        words = crude(answer)
+        near = {i: _Source(each) for i, each in enumerate(self.passages) if len(words & crude(each.text)) >= 3}
+        for start, end in sentences(answer) if near else ():
+            claim = stemmed(answer[start:end])
+            scores = {i: max(support(claim, words) for words in source.stems) for i, source in near.items()}
+            index = max(scores, key=scores.__getitem__)
+            if scores[index] >= REPEATS:
+                near[index].quote_best(claim)
+                self._sources.setdefault(index, near[index])
 
 
 def _safe_end(text: str) -> int:

@@ -66,7 +66,13 @@ Never make an address up, never add anything to one, and never put words of the 
 8. Don't ask for passwords, card numbers or other secrets, and don't repeat them if a visitor writes them down.
 9. Questions about medicine, law or money in general are not yours to decide: say what the passages say and leave it there. \
 If a visitor seems to be in danger, tell them to call the local emergency services.
-10. Be polite and calm, also with someone who is not. Don't comment on how you were made, which model you are, or how the \
+10. A message may continue the conversation ("and for kids?", "how much is that?"): read it together with the turns before \
+it. Earlier answers of yours are no source; what you state again must stand in a passage again. If a message holds several \
+questions, answer each of them. If it can be understood in two ways that lead to different answers, give both in a sentence \
+each, or ask one short question back.
+11. If a visitor asks you to do something that needs a person or an account (cancel an order, change an address, look up a \
+parcel), say that you can't do it yourself, and give the way to do it or the contact that the passages name, if they name one.
+12. Be polite and calm, also with someone who is not. Don't comment on how you were made, which model you are, or how the \
 passages were found; speak of "our documents" or "our information", not of "passages" or "the context".
 """
 
@@ -143,12 +149,16 @@ def new_fence() -> str:
 
 # --- cleaning ---------------------------------------------------------------------------------------------
 
-# Written as ranges: controls but tab and newline; soft hyphen; Arabic letter mark; Hangul fillers; Mongolian separators;
-# zero-width, bidi and invisible operators; variation selectors; byte-order mark; annotation; tags and more selectors.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+# Controls but tab and newline; soft hyphen; Arabic letter mark; Hangul fillers; Mongolian separators; zero-width, bidi
+# and invisible operators; variation selectors; byte-order mark; annotations; tags and more selectors; lone surrogates.
+_UNSEEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_ANGLES = "<＜﹤‹〈《«>＞﹥›〉》»"
+_INVISIBLE = re.compile(f"[{_UNSEEN}]")
+_SUSPECT = re.compile(rf"[{_UNSEEN}{_ANGLES}]|\[/?INST", re.I)  # without any of these there is nothing to clean
 _BREAKS = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 _MARKERS = re.compile(r"[<＜﹤‹〈《«]{2,}|[>＞﹥›〉》»]{2,}")
 # Tokens by which open models' chat templates tell roles apart; a server may take them literally from a text.
@@ -160,6 +170,8 @@ _ROLE_TOKENS = re.compile(
 
 def clean(text: str, fence: str = "") -> str:
     """`text` without what a reader would not see and without anything that resembles a marker of ours."""
+    if not _SUSPECT.search(text) and (not fence or fence not in text):
+        return text
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
     previous = None
     while previous != text:  # taking one thing out may join the halves of another
@@ -167,7 +179,7 @@ def clean(text: str, fence: str = "") -> str:
         text = _MARKERS.sub(lambda match: match.group()[0], _ROLE_TOKENS.sub("", text))
         if fence:
             text = text.replace(fence, "")
-    return text.encode("utf-8", "ignore").decode()
+    return text
 
 
 def _fenced(fence: str, label: str, text: str) -> str:

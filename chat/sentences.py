@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 LONGEST = 600  # characters; a longer "sentence" (a table, a legal clause) is cut between words
 
@@ -15,7 +16,8 @@ _MARKER = re.compile(r"(?:[-*•–·▪◦‣]|#{1,6})\s+")
 _ROW = re.compile(r"\t| \| |: .+[,;] .+: ")
 
 
-def sentences(text: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=512)  # the same passages answer many questions, and are cut for the prompt, the quotes and the marks
+def sentences(text: str) -> tuple[tuple[int, int], ...]:
     """Spans (start, end) of the sentences of `text`, in order, without the white space around them. Line breaks
     inside a wrapped paragraph don't end a sentence; list items, table rows and headings are sentences."""
     spans: list[tuple[int, int]] = []
@@ -25,7 +27,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
             spans.extend(_trimmed(text, start, match.end()))
             start = match.end()
     spans.extend(_trimmed(text, start, len(text)))
-    return spans
+    return tuple(spans)
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:

@@ -44,6 +44,10 @@ def stems(text: str) -> list[str]:
     return found
 
 
+def stemmed(text: str) -> frozenset[str]:
+    return frozenset(stems(text))
+
+
 def _pairs(word: str) -> list[str]:
     return [word[i : i + 2] for i in range(len(word) - 1)] or [word]
 

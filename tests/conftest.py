@@ -15,6 +15,7 @@ from django.test import TransactionTestCase
 
 from tenants import callers, keys
 from tenants.models import Client
+from tests.services import free_port
 
 
 # These machines are shared and slow at times: how long an example takes says nothing.
@@ -100,3 +101,8 @@ def acme_key(acme: Client) -> str:
 @pytest.fixture
 def stranger_key(stranger: Client) -> str:
     return keys.mint(stranger.pk, "publishable")[1]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    return free_port()

@@ -6,21 +6,29 @@ from collections.abc import AsyncGenerator
 from chat.evidence import best_sentences
 from chat.language import language_of, phrase
 from chat.llms.tally import Tally
+from knowledge import tokens
 
+_BRACKETED = re.compile(r"[\[【]([^\]】]{0,60})[\]】]")
 _PIECE = re.compile(r"\s*\S+|\s+$")
 
 
 async def pieces(tally: Tally) -> AsyncGenerator[str, None]:
     """One to three quotes, each with its mark, in pieces of a word. Nothing, and `tally.stop` "refusal", when no
     sentence is good enough."""
+    prompt = tally.prompt
     tally.begun = True
-    found = best_sentences(tally.prompt.question, tally.prompt.passages)
-    if not found:
-        tally.stop = "refusal"
-        return
-    intro = phrase("offline", language_of(tally.prompt.question))
-    quotes = [f"“{' '.join(text.split())}” [{index + 1}#{sentence}]" for index, sentence, text in found]
-    for piece in _PIECE.findall(" ".join([intro, *quotes])):
-        tally.pieces.append(piece)
-        yield piece
-    tally.stop = "end"
+    tally.prompt_tokens = sum(map(tokens.count, [prompt.question, *(passage.text for passage in prompt.passages)]))
+    found = best_sentences(prompt.question, prompt.passages)
+    if found:
+        quotes = [f"“{_quotable(text)}” [{index + 1}#{sentence}]" for index, sentence, text in found]
+        text = " ".join([phrase("offline", language_of(prompt.question)), *quotes])
+        for piece in _PIECE.findall(text):
+            tally.pieces.append(piece)
+            yield piece
+    tally.completion_tokens = tokens.count("".join(tally.pieces))
+    tally.stop = "end" if found else "refusal"
+
+
+def _quotable(text: str) -> str:
+    """One line, and nothing in it that would be taken for a mark of ours ("[12]" in an encyclopedia)."""
+    return _BRACKETED.sub(r"(\1)", " ".join(text.split()))

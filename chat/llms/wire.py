@@ -17,6 +17,7 @@ from chat.llms.tally import Tally
 
 log = logging.getLogger(__name__)
 TRIES = 3
+FIRST_BACK_OFF = 0.5  # seconds; doubles with each try
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
 
 
@@ -51,7 +52,7 @@ async def pieces(make_call: MakeCall, tally: Tally) -> AsyncGenerator[str, None]
         except LlmError as error:
             log.info("A call to %s failed: %s", tally.model.id, error.detail)
             delay = (
-                error.retry_after if error.retry_after is not None else 0.5 * 2**attempt * random.uniform(0.75, 1.25)
+                error.retry_after if error.retry_after is not None else FIRST_BACK_OFF * 2**attempt * random.uniform(0.75, 1.25)
             )
             last = attempt == TRIES - 1 or tally.pieces or not error.transient or now() + delay >= first_by
             error.reached_model = tally.begun
@@ -90,6 +91,8 @@ async def _attempt(call: Call, tally: Tally, first_by: float, total_by: float) -
         await opened.__aexit__(None, None, None)
     if not tally.stop:
         raise LlmError(transient=True, detail="the stream ended without a stop reason")
+    if not tally.pieces and tally.stop != "refusal":
+        raise LlmError(detail=f"an answer without text, stopped for {tally.stop!r}")
 
 
 def _read(call: Call, data: bytes, tally: Tally) -> str:

@@ -14,8 +14,8 @@ import argparse
 import asyncio
 import contextlib
 import json
-import struct
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -94,7 +94,7 @@ def anthropic_events(
     usage: dict[str, Any] | None = None,
     output_tokens: int = 96,
 ) -> list[bytes]:
-    """The events of one message. A dict among the pieces is a citation; it opens a text block of its own, as the API does."""
+    """The events of one message. Among the pieces, a dict is a citation of the open text block, BLOCK opens another."""
     start_usage = {
         "input_tokens": 812,
         "cache_read_input_tokens": 0,
@@ -172,6 +172,7 @@ class LlmServer:
     def __init__(self, port: int = 0):
         self.port = port
         self.requests: list[Request] = []
+        self.connections = 0
         self.default: dict[str, Reply] = {}  # by path, for requests when the script is empty
         self._script: list[Reply] = []
         self._loop = asyncio.new_event_loop()
@@ -226,6 +227,7 @@ class LlmServer:
         return self._script[0] if self._script else self.default[path]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while request := await _read_request(reader):
                 self.requests.append(request)

@@ -1,0 +1,181 @@
+"""An answer's text as safe Markdown while it streams, however its pieces are cut.
+
+A model's output is hostile until proven otherwise: a document may have told it what to write. What comes out
+has no control or bidi characters, no `<` that could open an HTML tag, no image, and no link target but an absolute
+http, https or mailto address.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+# Kept: tab, newline, the joiners and selectors that emoji and several scripts are written with.
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+_AUTOLINK = re.compile(r"(?:https?://|mailto:)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_LONGEST_TAG = 300  # characters waited for the end of what looks like a tag; a `<` in prose must not hold the answer up
+_LONGEST_TARGET = 2_000
+_BRACKETS = re.compile(r"!+|[\[\]]")
+_MARK = re.compile(r"\[\d{1,3}\](?!\()")
+_MARK_LABEL = re.compile(r"\[\s*\d{1,3}$")
+_DANGEROUS = re.compile(r"\][(:]|!\[|<[a-zA-Z/!?]")  # where two neighbours meet
+_SAFE_TARGET = re.compile(r"(?:https?://[^\s/?#<>\"'\\\[\]]|mailto:)[^\s<>\"'\\\[\]]*", re.I)
+
+
+@dataclass
+class PlainCharacters:
+    """Takes out what no reader sees, and makes every line end a newline."""
+
+    _held: str = ""
+
+    def feed(self, piece: str) -> str:
+        if not self._held and not _UNWANTED.search(piece):
+            return piece
+        text, self._held = self._held + piece, ""
+        if text.endswith("\r") or "\ud800" <= text[-1] <= "\udbff":  # perhaps half of a line end or of a character
+            text, self._held = text[:-1], text[-1]
+        return _plain(text)
+
+    def finish(self) -> str:
+        rest, self._held = self._held, ""
+        return _plain(rest)
+
+
+def _plain(text: str) -> str:
+    # Some servers escape an emoji as two halves and send one at a time.
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+@dataclass
+class NoHtml:
+    """Takes out tags and comments, unwraps <https://...>; a `<` of arithmetic stays."""
+
+    _held: str = ""
+
+    def feed(self, piece: str) -> str:
+        if not self._held and "<" not in piece:
+            return piece
+        return "".join(self._parts(self._held + piece, final=False))
+
+    def finish(self) -> str:
+        return "".join(self._parts(self._held, final=True))
+
+    def _parts(self, text: str, *, final: bool) -> Iterator[str]:
+        self._held = ""
+        position = 0
+        while (at := text.find("<", position)) >= 0:
+            yield text[position:at]
+            following = text[at + 1 : at + 2]
+            if not following and not final:
+                self._held = "<"
+                return
+            if following.isascii() and (following.isalpha() or following in ("/", "!", "?")):
+                end = text.find(">", at)
+                if end < 0 and not final and len(text) - at < _LONGEST_TAG:
+                    self._held = text[at:]
+                    return
+                if 0 <= end:
+                    yield from _AUTOLINK.findall(text[at + 1 : end])[:1] if _AUTOLINK.fullmatch(text, at + 1, end) else ()
+                    position = end + 1
+                else:
+                    position = at + 1  # without its `<` it is no tag
+            else:
+                # What stands after a `<` in the result is what stood there before: no later stage takes these away.
+                if following not in ("<", "[", "【", ""):
+                    yield "<"
+                position = at + 1
+        yield text[position:]
+
+
+@dataclass
+class SafeLinks:
+    """Lets links through whose target is plainly http(s) or mailto; of others, and of images, only the words stay."""
+
+    _held: str = ""
+    _tail: str = ""  # the last characters let out
+    _open: list[bool] = field(default_factory=list)  # for each open bracket: does it belong to an image?
+
+    def feed(self, piece: str) -> str:
+        if not self._held and not self._tail.endswith(("]", "!", "<")) and not _BRACKETS.search(piece):
+            self._tail = (self._tail + piece)[-8:]
+            return piece
+        return self._through(self._held + piece, final=False)
+
+    def finish(self) -> str:
+        return self._through(self._held, final=True)
+
+    def _through(self, text: str, *, final: bool) -> str:
+        self._held = ""
+        out: list[str] = []
+        position = 0
+        while match := _BRACKETS.search(text, position):
+            self._let(out, text[position : match.start()])
+            step = self._step(out, text, match, final)
+            if step is None:
+                self._held = text[match.start() :]
+                return "".join(out)
+            position = step
+        self._let(out, text[position:])
+        return "".join(out)
+
+    def _step(self, out: list[str], text: str, match: re.Match[str], final: bool) -> int | None:
+        """Deal with the character at `match`; where to go on, or None to wait for more text."""
+        if match.end() == len(text) and not final and match.group() != "[":
+            return None
+        if match.group() == "[":
+            self._open = [*self._open[-20:], False]
+            self._let(out, "[")
+            return match.end()
+        if match.group() == "]":
+            return self._close(out, text, match.start(), final)
+        if not text.startswith("[", match.end()):
+            self._let(out, match.group())
+            return match.end()
+        if _MARK.match(text, match.end()):  # "Great![1]"
+            self._let(out, match.group())
+            return match.end()
+        self._open = [*self._open[-20:], True]
+        return match.end() + 1
+
+    def _close(self, out: list[str], text: str, at: int, final: bool) -> int | None:
+        target_end = at + 1
+        target = ""
+        if text.startswith("(", at + 1):
+            end = _target_end(text, at + 2)
+            if end is None and not final and len(text) - at < _LONGEST_TARGET:
+                return None
+            if end is not None:
+                target, target_end = text[at + 2 : end], end + 1
+        is_image = self._open.pop() if self._open else False
+        is_mark = bool(_MARK_LABEL.search(self._tail))
+        if not is_image:
+            self._let(out, "]")
+        address, *_ = target.split() or [""]
+        if _SAFE_TARGET.fullmatch(address) and not is_image and not is_mark:
+            self._let(out, f"({address})", checked=True)
+        elif marks := _MARK.findall(target):  # "[our policy]([1])" has a source, though not a link
+            self._let(out, " " + "".join(marks))
+        return target_end
+
+    def _let(self, out: list[str], text: str, *, checked: bool = False) -> None:
+        """Let `text` out. Whatever was taken away before it, it must not come to stand where it makes a link target,
+        a link definition, an image or a tag of its neighbour; a space prevents that."""
+        if not text:
+            return
+        if not checked and _DANGEROUS.match(self._tail[-1:] + text[0]):
+            text = " " + text
+        out.append(text)
+        self._tail = (self._tail + text)[-8:]
+
+
+def _target_end(text: str, start: int) -> int | None:
+    """The position of the parenthesis that closes a link target, inner pairs skipped."""
+    depth = 0
+    for position in range(start, min(len(text), start + _LONGEST_TARGET)):
+        if text[position] == "(":
+            depth += 1
+        elif text[position] == ")":
+            if depth == 0:
+                return position
+            depth -= 1
+    return None
