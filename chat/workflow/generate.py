@@ -5,7 +5,7 @@ import re
 from langgraph.runtime import Runtime
 
 from chat import answer_cache, llms, prompts
-from chat.citations import Citations
+from chat.answer import Answer
 from chat.models import Message
 from chat.pieces import Pieces
 from chat.workflow.state import Run, State
@@ -34,17 +34,18 @@ def _say_ready(run: Run, text: str) -> None:
 async def _write(run: Run, state: State) -> None:
     """The model's answer, cited and made safe as it streams; however it ends, its usage is noted."""
     client, passages = run.question.client, state["passages"]
-    prompt = prompts.build(client, run.question.text, passages, run.reserved.history)
-    cited, pieces = Citations(passages), Pieces()
+    prompt = prompts.build(client, state["query"], passages, run.reserved.history)
+    answer, pieces = Answer(passages), Pieces()
     stream = llms.stream(prompt, llms.choose(client))
     try:
         async with stream:
             async for piece in stream:
-                run.say(pieces.push(cited.feed(piece)))
-        run.say(pieces.push(cited.finish()))
-        run.say(pieces.flush())
+                run.say(pieces.push(answer.feed(piece)))
+                if answer.full:
+                    break
+        run.say(pieces.push(answer.finish()) + pieces.flush())
     finally:
-        run.result.sources = cited.sources()
+        run.result.sources = answer.sources()
         run.result.model = stream.model
         run.result.usage = stream.usage if stream.reached_model else None
     run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED

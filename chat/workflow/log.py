@@ -57,7 +57,7 @@ def reserve(question: Question) -> Reserved:
 
 def complete(question: Question, result: Result) -> None:
     """Complete the reserved row and settle the ledger in one transaction. May run twice."""
-    usage = result.usage or Usage(model="", prompt_tokens=0, completion_tokens=0)  # no model was asked
+    usage = total_usage(result)
     with client_scope(question.client.pk):
         answers = Message.objects.filter(trace_id=question.trace_id, role=Message.Role.ASSISTANT)
         answers.filter(outcome=Outcome.RUNNING).update(
@@ -77,10 +77,24 @@ def complete(question: Question, result: Result) -> None:
         _settle(question, result, usage)
 
 
+def total_usage(result: Result) -> Usage:
+    """All tokens of a request: the answer's, and those of making a follow-up stand alone."""
+    calls = [usage for usage in (result.usage, result.rewriting) if usage is not None]
+    return Usage(
+        model=calls[0].model if calls else "",
+        prompt_tokens=sum(usage.prompt_tokens for usage in calls),
+        completion_tokens=sum(usage.completion_tokens for usage in calls),
+        cache_read_tokens=sum(usage.cache_read_tokens for usage in calls),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in calls),
+        exact=all(usage.exact for usage in calls),
+    )
+
+
 def _settle(question: Question, result: Result, usage: Usage) -> None:
     """Every answer counts once, also one from the cache or cut short; a failure counts if it reached a model."""
     request_id = str(question.trace_id)
-    if result.usage is None and result.outcome in (Outcome.FAILED, Outcome.CANCELLED) and not result.text:
+    unanswered = result.outcome in (Outcome.FAILED, Outcome.CANCELLED) and not result.text
+    if unanswered and result.usage is None and result.rewriting is None:
         ledger.release(request_id, error=result.outcome == Outcome.FAILED, latency_ms=result.last_token_ms)
         return
     ledger.record(
@@ -155,9 +169,8 @@ async def log(state: State, runtime: Runtime[Run]) -> dict[str, object]:
     """The last node: complete the row, then tell the followers that the answer is whole."""
     run = runtime.context
     await in_thread(complete, run.question, run.result)
-    usage = run.result.usage
-    tokens = (usage.prompt_tokens, usage.completion_tokens) if usage and not run.result.cached else (0, 0)
-    closing_events(run.tape, run.result.sources, *tokens, run.result.cached)
+    usage = total_usage(run.result)
+    closing_events(run.tape, run.result.sources, usage.prompt_tokens, usage.completion_tokens, run.result.cached)
     return {}
 
 

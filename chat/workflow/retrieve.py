@@ -3,6 +3,7 @@
 from langgraph.runtime import Runtime
 
 from chat import answer_cache, llms
+from chat.followups import rewritten
 from chat.language import greeting, language_of, no_answer
 from chat.models import Message
 from chat.workflow.state import Run, State
@@ -15,15 +16,14 @@ async def retrieve(state: State, runtime: Runtime[Run]) -> State:
     """Passages for the model, or an answer that needs none: a greeting, an earlier answer, an honest refusal."""
     run = runtime.context
     question, client = run.question, run.question.client
-    language = language_of(question.text)
     if reply := greeting(question.text):
         run.result.outcome = Outcome.GREETED
         return {"ready": True, "text": reply}
-    query, follow_up = question.text, False
-    key = answer_cache.key_of(
-        client.pk, run.reserved.knowledge_version, llms.choose(client).id, client.instructions, language, query
-    )
-    if not follow_up and (earlier := await answer_cache.get(key)):
+    model = llms.choose(client)
+    query, follow_up, run.result.rewriting = await rewritten(question.text, run.reserved.history, model)
+    language = language_of(question.text)
+    key = "" if follow_up else _cache_key(run, model.id, language)
+    if key and (earlier := await answer_cache.get(key)):
         run.result.outcome, run.result.cached = Outcome.ANSWERED, True
         run.result.sources = earlier["sources"]
         return {"ready": True, "text": earlier["text"]}
@@ -31,4 +31,13 @@ async def retrieve(state: State, runtime: Runtime[Run]) -> State:
     if not passages:
         run.result.outcome = Outcome.REFUSED
         return {"ready": True, "text": no_answer(language, client)}
-    return {"passages": passages, "query": query, "cache_key": "" if follow_up else key}
+    return {"passages": passages, "query": query, "cache_key": key}
+
+
+def _cache_key(run: Run, model: str, language: str) -> str:
+    """Under which this answer is remembered; empty when the run neither takes from the cache nor gives to it."""
+    if not run.use_cache:
+        return ""
+    client = run.question.client
+    version = run.reserved.knowledge_version
+    return answer_cache.key_of(client.pk, version, model, client.instructions, language, run.question.text)

@@ -46,6 +46,7 @@ class Result:
     sources: list[dict[str, Any]] = field(default_factory=list)
     model: Model | None = None
     usage: Usage | None = None  # None: no model was asked
+    rewriting: Usage | None = None  # of the small call that made a follow-up stand alone
     cached: bool = False
     error_code: str = ""
     first_token_ms: int | None = None
@@ -61,6 +62,7 @@ class Run:
     tape: Tape
     result: Result
     started: float  # time.monotonic()
+    use_cache: bool = True
 
     def say(self, piece: str) -> None:
         """Append a piece of the answer to the tape, and to what will be stored."""
@@ -77,10 +79,8 @@ class Run:
 class State(TypedDict, total=False):
     """What one node leaves for the next."""
 
-    language: str
     query: str  # the question, understandable without the session
-    follow_up: bool  # its meaning hangs on the session, so its answer is never cached
     passages: list[Passage]
     ready: bool  # the answer needs no model: a greeting, a refusal, or one from the cache
     text: str  # of a ready answer
-    cache_key: str
+    cache_key: str  # empty: not for the cache (a follow-up's meaning hangs on its session)
