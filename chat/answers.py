@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from typing import Any
 
 from billing import limits
@@ -83,14 +84,14 @@ async def _end(run: Run, outcome: str, error: ApiError) -> None:
     try:
         await asyncio.shield(saved)
     finally:
-        run.tape.append(Event("error", error_data(error, run.tape)))
+        run.tape.append(Event("error", error_data(error, run.question.trace_id)))
     if run.result.usage is None:
         await limits.withdraw(run.question.client, run.question.admission)
 
 
-def error_data(error: ApiError, tape: Tape) -> dict[str, str]:
+def error_data(error: ApiError, trace_id: uuid.UUID) -> dict[str, str]:
     """The contract's `error` event."""
-    return {"code": error.code, "message": error.message, "traceId": str(tape.trace_id)}
+    return {"code": error.code, "message": error.message, "traceId": str(trace_id)}
 
 
 def _opened(tape: Tape) -> Tape:
@@ -116,7 +117,7 @@ def _replay(answer: Message) -> Tape:
     tape = _opened(Tape(answer.client_id, session_id, answer.trace_id))
     if answer.outcome == Outcome.RUNNING:
         error = ApiError("SERVICE_UNAVAILABLE", "The answer is still being written. Please try again in a moment.")
-        tape.append(Event("error", error_data(error, tape)))
+        tape.append(Event("error", error_data(error, tape.trace_id)))
         return tape
     if answer.text:
         tape.append(Event("chunk", answer.text))

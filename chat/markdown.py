@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # Kept: tab, newline, the joiners and selectors that emoji and several scripts are written with.
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _AUTOLINK = re.compile(r"(?:https?://|mailto:)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _LONGEST_TAG = 300  # characters waited for the end of what looks like a tag; a `<` in prose must not hold the answer up
 _LONGEST_TARGET = 2_000
@@ -75,7 +77,9 @@ class NoHtml:
                     self._held = text[at:]
                     return
                 if 0 <= end:
-                    yield from _AUTOLINK.findall(text[at + 1 : end])[:1] if _AUTOLINK.fullmatch(text, at + 1, end) else ()
+                    yield from (
+                        _AUTOLINK.findall(text[at + 1 : end])[:1] if _AUTOLINK.fullmatch(text, at + 1, end) else ()
+                    )
                     position = end + 1
                 else:
                     position = at + 1  # without its `<` it is no tag

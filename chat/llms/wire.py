@@ -52,7 +52,9 @@ async def pieces(make_call: MakeCall, tally: Tally) -> AsyncGenerator[str, None]
         except LlmError as error:
             log.info("A call to %s failed: %s", tally.model.id, error.detail)
             delay = (
-                error.retry_after if error.retry_after is not None else FIRST_BACK_OFF * 2**attempt * random.uniform(0.75, 1.25)
+                error.retry_after
+                if error.retry_after is not None
+                else FIRST_BACK_OFF * 2**attempt * random.uniform(0.75, 1.25)
             )
             last = attempt == TRIES - 1 or tally.pieces or not error.transient or now() + delay >= first_by
             error.reached_model = tally.begun

@@ -15,8 +15,8 @@ from billing import ledger
 from chat.door import in_thread
 from chat.llms import Turn, Usage
 from chat.models import Message, Session
-from chat.tape import Event, Tape
-from chat.workflow.state import Question, Reserved, Result, Run, State
+from chat.tape import Event
+from chat.workflow.state import Question, Recorder, Reserved, Result, Run, State
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -174,7 +174,7 @@ async def log(state: State, runtime: Runtime[Run]) -> dict[str, object]:
     return {}
 
 
-def closing_events(tape: Tape, sources: list, prompt_tokens: int, completion_tokens: int, cached: bool) -> None:
+def closing_events(tape: Recorder, sources: list, prompt_tokens: int, completion_tokens: int, cached: bool) -> None:
     """`sources`, `usage` and `done`."""
     tape.append(Event("sources", sources))
     usage = {

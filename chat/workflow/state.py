@@ -4,13 +4,13 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from billing.limits import Admission
 from chat.llms import Turn, Usage
 from chat.llms.registry import Model
 from chat.models import Message
-from chat.tape import Event, Tape
+from chat.tape import Event
 from knowledge.search import Passage
 from tenants.models import Client
 
@@ -53,13 +53,19 @@ class Result:
     last_token_ms: int | None = None
 
 
+class Recorder(Protocol):
+    """Where events go: a Tape."""
+
+    def append(self, event: Event) -> None: ...
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's surroundings; nodes get it as the runtime's context. Pieces go straight to its tape."""
 
     question: Question
     reserved: Reserved
-    tape: Tape
+    tape: Recorder
     result: Result
     started: float  # time.monotonic()
     use_cache: bool = True

@@ -1,0 +1,127 @@
+"""How good are a client's answers? A labelled set of questions, asked one after the other, and what came of it.
+
+The set is a CSV with the columns `question`, `expected` (a document's id or title, or words that its passage
+holds) and `answerable` (yes or no; yes where it is left out).
+"""
+
+import csv
+import statistics
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chat.llms import LlmError
+from chat.models import Message
+from chat.workflow.preview import Preview, preview
+from tenants.errors import ApiError
+from tenants.models import Client
+
+NO = {"no", "n", "false", "0", "nein", "non"}
+DEPTHS = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled question."""
+
+    question: str
+    expected: str
+    answerable: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case; `preview` is None where there was no answer at all, with `error` saying why."""
+
+    case: Case
+    preview: Preview | None
+    error: str = ""
+
+    @property
+    def rank(self) -> int | None:
+        """The place of the first passage that holds what was expected, from 1."""
+        passages = self.preview.passages if self.preview else []
+        found = (n for n, p in enumerate(passages, 1) if _meets(self.case, (p.document_id, p.title), p.text))
+        return next(found, None)
+
+    @property
+    def refused(self) -> bool:
+        return self.preview is not None and self.preview.result.outcome == Message.Outcome.REFUSED
+
+    @property
+    def citations(self) -> list[bool]:
+        """For each source of the answer: does it hold what was expected?"""
+        if self.preview is None:
+            return []
+        sources = self.preview.result.sources
+        texts = {(p.document_id, p.index): p.text for p in self.preview.passages}
+        return [
+            _meets(
+                self.case, (s["documentId"], s["title"]), texts.get((s["documentId"], s["chunkIndex"]), s["excerpt"])
+            )
+            for s in sources
+        ]
+
+
+def read_cases(lines: Iterable[str]) -> list[Case]:
+    """The cases of a CSV; ValueError names what is wrong and where."""
+    rows = csv.DictReader(lines)
+    if "question" not in (rows.fieldnames or ()):
+        raise ValueError("The first line must name the columns: question, expected, answerable.")
+    cases = []
+    for number, row in enumerate(rows, 2):
+        question = (row.get("question") or "").strip()
+        if not question:
+            raise ValueError(f"Line {number} has no question.")
+        answerable = (row.get("answerable") or "yes").strip().lower() not in NO
+        expected = (row.get("expected") or "").strip()
+        if answerable and not expected:
+            raise ValueError(f"Line {number} doesn't say which document or words are expected.")
+        cases.append(Case(question, expected, answerable))
+    return cases
+
+
+async def run(client: Client, cases: Sequence[Case]) -> AsyncIterator[Outcome]:
+    """Ask every case, in order."""
+    for case in cases:
+        try:
+            yield Outcome(case, await preview(client, case.question))
+        except (ApiError, LlmError) as error:
+            yield Outcome(case, None, str(error))
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Recall and MRR of retrieval, precision and recall of citations and refusals, cost in dollars, latency in
+    seconds. A share of nothing is None."""
+    answerable = [o for o in outcomes if o.case.answerable]
+    ranks = [o.rank for o in answerable]
+    cited = [good for o in answerable for good in o.citations]
+    refused = [o for o in outcomes if o.refused]
+    answered = [o.preview for o in outcomes if o.preview]
+    seconds = sorted(p.seconds for p in answered)
+    return {
+        "questions": len(outcomes),
+        "errors": sum(o.preview is None for o in outcomes),
+        **{f"recall@{k}": _share([rank is not None and rank <= k for rank in ranks]) for k in DEPTHS},
+        "mrr": round(statistics.fmean(1 / rank if rank else 0 for rank in ranks), 4) if ranks else None,
+        "citation_precision": _share(cited),
+        "citation_recall": _share([any(o.citations) for o in answerable]),
+        "refusal_precision": _share([not o.case.answerable for o in refused]),
+        "refusal_recall": _share([o.refused for o in outcomes if not o.case.answerable]),
+        "cost": str(sum((p.cost for p in answered), start=type(answered[0].cost)(0)) if answered else 0),
+        "latency_p50": round(statistics.median(seconds), 3) if seconds else None,
+        "latency_p95": round(seconds[int(0.95 * (len(seconds) - 1))], 3) if seconds else None,
+    }
+
+
+def _meets(case: Case, names: tuple[str, str], text: str) -> bool:
+    wanted = _plain(case.expected)
+    return bool(wanted) and (wanted in map(_plain, names) or wanted in _plain(text))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _share(values: list[bool]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
