@@ -142,6 +142,7 @@ STRIPE_METER = env.str("STRIPE_METER", default="support_chat_cents")
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
+INVOICE_SELLER = env.str("INVOICE_SELLER", default="")  # name and address printed on invoices
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Support chat <support-chat@localhost>")
 BUDGET_HOLD = Decimal(env.str("BUDGET_HOLD", default="0.05"))  # dollars held for a call whose price is unknown
 

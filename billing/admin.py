@@ -1,0 +1,166 @@
+"""Plans, use and bills at the desk. The books are read there, never rewritten."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from billing import invoice_files
+from billing.models import (
+    Alert,
+    BillingEvent,
+    Budget,
+    Invoice,
+    InvoiceLine,
+    PaymentAccount,
+    Plan,
+    Subscription,
+    UsageHour,
+    UsageRecord,
+)
+from billing.money import money
+
+EVENT_LABELS = {"processed": "success", "pending": "info", "failed": "danger"}
+
+
+class ReadOnly:
+    """Facts, made by the program."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Plan)
+class PlanAdmin(ModelAdmin):
+    list_display = ("tier", "effective_from", "requests_per_hour", "overage", "documents", "subscription_cents")
+    list_filter = ("tier",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        """A plan in force has been billed by; a change of it is a new row."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.effective_from > timezone.now())
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and obj is not None and obj.effective_from > timezone.now()
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnly, ModelAdmin):
+    list_display = ("client", "tier", "starts", "ends")
+    list_filter = ("tier",)
+    search_fields = ("client__name",)
+    list_select_related = ("client",)
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(ReadOnly, ModelAdmin):
+    list_display = ("client", "date", "hour", "requests", "overage", "cached", "errors", "cost", "p50_ms", "p95_ms")
+    list_filter = ("client",)
+    date_hierarchy = "date"
+    list_select_related = ("client",)
+    show_full_result_count = False
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(ReadOnly, ModelAdmin):
+    list_display = ("at", "client", "kind", "model", "prompt_tokens", "completion_tokens", "cost", "cached", "overage")
+    list_filter = ("kind", "cached", "overage", "failed", "client")
+    search_fields = ("request_id",)
+    list_select_related = ("client",)
+    show_full_result_count = False
+
+
+@admin.register(Budget)
+class BudgetAdmin(ModelAdmin):
+    list_display = ("client", "monthly")
+    list_select_related = ("client",)
+    autocomplete_fields = ("client",)
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnly, ModelAdmin):
+    list_display = ("client", "kind", "period", "used", "limit", "sent", "attempts")
+    list_filter = ("kind", "client")
+    list_select_related = ("client",)
+
+
+class InvoiceLineInline(ReadOnly, TabularInline):
+    model = InvoiceLine
+    fields = ("position", "kind", "description", "requests", "quantity", "amount_cents")
+    extra = 0
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnly, ModelAdmin):
+    list_display = ("number", "kind", "month", "client_name", "total", "issued", "files")
+    list_filter = ("kind", "month")
+    search_fields = ("number", "client_name")
+    inlines = (InvoiceLineInline,)
+
+    @display(description="Total", ordering="total_cents")
+    def total(self, invoice: Invoice) -> str:
+        return money(invoice.total_cents, invoice.currency)
+
+    @display(description="Files")
+    def files(self, invoice: Invoice) -> str:
+        links = [reverse("admin:billing_invoice_file", args=(invoice.pk, kind)) for kind in ("pdf", "csv")]
+        return format_html('<a href="{}">PDF</a> <a href="{}">CSV</a>', *links)
+
+    def get_urls(self) -> list[URLPattern]:
+        file = path("<int:pk>/file.<str:kind>", self.admin_site.admin_view(self.file_view), name="billing_invoice_file")
+        return [file, *super().get_urls()]
+
+    def file_view(self, request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+        """The invoice as a download, "pdf" or "csv"."""
+        invoice = get_object_or_404(Invoice.objects.select_related("credits"), pk=pk)
+        if not self.has_view_permission(request, invoice):
+            raise PermissionDenied
+        if kind == "pdf":
+            response = HttpResponse(invoice_files.as_pdf(invoice), content_type="application/pdf")
+        else:
+            response = HttpResponse(invoice_files.as_csv(invoice), content_type="text/csv; charset=utf-8")
+            kind = "csv"
+        response["Content-Disposition"] = f'attachment; filename="{invoice.number}.{kind}"'
+        return response
+
+
+@admin.register(PaymentAccount)
+class PaymentAccountAdmin(ModelAdmin):
+    list_display = ("client", "customer_id")
+    list_select_related = ("client",)
+    autocomplete_fields = ("client",)
+
+
+@admin.register(BillingEvent)
+class BillingEventAdmin(ReadOnly, ModelAdmin):
+    list_display = ("identifier", "line", "status", "attempts", "error", "processed")
+    list_filter = ("state",)
+    search_fields = ("identifier",)
+    list_select_related = ("line",)
+    actions = ("try_again",)
+
+    @display(description="State", label=EVENT_LABELS, ordering="state")
+    def status(self, event: BillingEvent) -> str:
+        return event.state
+
+    @admin.action(description="Try failed events again", permissions=["retry"])
+    def try_again(self, request: HttpRequest, events: QuerySet[BillingEvent]) -> None:
+        failed = events.filter(state=BillingEvent.State.FAILED)
+        count = failed.update(state=BillingEvent.State.PENDING, attempts=0, not_before=timezone.now())
+        self.message_user(request, f"{count} events will be tried again.", messages.SUCCESS)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_billingevent")

@@ -1,0 +1,86 @@
+"""What support staff download."""
+
+import csv
+import io
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client as Browser
+from pypdf import PdfReader
+
+from billing import invoices
+from billing.models import Invoice, UsageRecord
+from tenants.models import Client
+from tenants.scoping import client_scope
+
+
+@pytest.fixture
+def invoice(acme: Client) -> Invoice:
+    """Forty hours of overage, for a client whose name is a formula and markup."""
+    Client.objects.update(created=datetime(2026, 9, 1, tzinfo=UTC), name='=HYPERLINK("x") <b>Łódź</b>')
+    acme.refresh_from_db()
+    with client_scope(acme.pk):
+        UsageRecord.objects.bulk_create(
+            UsageRecord(
+                request_id=f"{n}", at=datetime(2026, 10, 1 + n // 20, n % 20, tzinfo=UTC), overage=True, overage_cents=n
+            )
+            for n in range(40)
+        )
+    issued = invoices.close(acme, date(2026, 10, 1))
+    assert issued is not None
+    return issued
+
+
+@pytest.fixture
+def staff(client: Browser, db: None) -> Browser:
+    client.force_login(User.objects.create_superuser("boss", password="x"))
+    return client
+
+
+def test_pdf_and_csv_hold_every_line(invoice: Invoice, staff: Browser, settings: Any) -> None:
+    settings.INVOICE_SELLER = "Chat & Sons, 1 High Street"
+    pdf = staff.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf")
+    assert (pdf["Content-Type"], pdf["Content-Disposition"]) == (
+        "application/pdf",
+        f'attachment; filename="{invoice.number}.pdf"',
+    )
+    pages = PdfReader(io.BytesIO(pdf.content)).pages
+    text = "\n".join(page.extract_text() for page in pages)
+    assert len(pages) == 2
+    assert text.count("Overage on") == 40
+    for fact in (f"Invoice {invoice.number}", "Chat & Sons, 1 High Street", "October 2026", "7.80 USD"):
+        assert fact in text
+    assert staff.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").content == pdf.content
+
+    reply = staff.get(f"/admin/billing/invoice/{invoice.pk}/file.csv")
+    rows = list(csv.DictReader(io.StringIO(reply.content.decode())))
+    assert [row["amount"] for row in rows] == ["0.00", *(f"0.{n:02}" for n in range(40))]
+    assert {row["client"] for row in rows} == {'\'=HYPERLINK("x") <b>Łódź</b>'}
+    assert rows[-1]["hour"] == "2026-10-02T19:00Z"
+
+
+def test_the_desk_shows_the_books_and_changes_none(invoice: Invoice, staff: Browser) -> None:
+    invoices.credit(invoice, 1, "for the list")
+    for model in (
+        "plan",
+        "subscription",
+        "usagehour",
+        "usagerecord",
+        "budget",
+        "alert",
+        "paymentaccount",
+        "billingevent",
+    ):
+        assert staff.get(f"/admin/billing/{model}/").status_code == 200, model
+    assert staff.get("/admin/billing/invoice/").content.count(b"file.pdf") == 2
+    assert staff.get(f"/admin/billing/invoice/{invoice.pk}/change/").status_code == 200
+    assert staff.post(f"/admin/billing/invoice/{invoice.pk}/change/", {"total_cents": 0}).status_code == 403
+    assert staff.post(f"/admin/billing/invoice/{invoice.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_download_is_for_staff(invoice: Invoice, client: Browser) -> None:
+    assert client.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").status_code == 302
+    client.force_login(User.objects.create_user("temp", password="x", is_staff=True))
+    assert client.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").status_code in (403, 404)
