@@ -24,7 +24,7 @@ FILLED_TOKENS = 250  # a passage at least half full ends between paragraphs or s
 # After a figure a full stop is rather that of "3.5" or of a numbered item.
 _SENTENCE_END = regex.compile(r"(?:(?<!\d)\.|[!?…])+[\"'”’)\]]*(?=\s)|[。！？｡]+[」』”’）]*|(?=\n)")
 _SENTENCE_START = regex.compile(r"(?:(?<!\d)[.!?…][\"'”’)\]]*\s+|[。！？｡][」』”’）]*\s*|\n)\K(?=[^\s。！？｡」』”’）])")
-_LAST_GAP = regex.compile(r"(?r)(?<=\S)\s+")
+_LAST_SPACE = regex.compile(r"(?r)\s")
 _WORD_START = regex.compile(r"\s\K(?=\S)")
 _GRAPHEME = regex.compile(r"\X")
 # Between letters the tokenizer's pattern always parts a text before the space, whatever is around it.
@@ -130,8 +130,9 @@ class _Cutter:
         return next((end for end in reversed(ends) if end > low and not self._in_heading(end)), None)
 
     def _word_end(self, low: int, reach: int) -> int | None:
-        gap = _LAST_GAP.search(self.text, low, reach + 1)
-        return gap.start() if gap and gap.start() > low else None
+        space = _LAST_SPACE.search(self.text, low, reach + 1)
+        end = self._trim(low, space.start()) if space else low
+        return end if end > low else None
 
     def _grapheme_end(self, start: int, fresh: int, reach: int) -> int:
         """The last grapheme boundary in reach; where one grapheme is larger than a passage, it is cut."""

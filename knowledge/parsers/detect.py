@@ -3,9 +3,12 @@
 import io
 import zipfile
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from knowledge.parsers.encodings import wide_encoding
-from tenants.errors import ApiError
+
+if TYPE_CHECKING:
+    from tenants.errors import ApiError
 
 EXTENSIONS = {
     "pdf": {".pdf"},
@@ -47,7 +50,9 @@ def check_type(data: bytes, declared: str, original_name: str) -> None:
         raise _refusal(f"The file is not {NAMES[declared]}: it looks like {NAMES.get(found, found)}.")
 
 
-def _refusal(message: str) -> ApiError:
+def _refusal(message: str) -> "ApiError":
+    from tenants.errors import ApiError  # here, because the child imports this package and does without Django
+
     return ApiError("UNSUPPORTED_FILE_TYPE", message)
 
 

@@ -1,6 +1,7 @@
 """Chunks: spans of the parsed text, within the limit, with nothing lost, cut where a reader would pause."""
 
 import time
+from itertools import pairwise
 
 import pytest
 import regex
@@ -106,7 +107,7 @@ def test_a_paragraph_of_exactly_the_limit_is_one_chunk() -> None:
 def test_paragraphs_are_cut_between_sentences_and_overlap_by_whole_ones() -> None:
     spans = check(built(("paragraph", SENTENCE * 100)))
     assert all(span.text.startswith("The boots") and span.text.endswith("outside.") for span in spans)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert 0 < tokens.count(before.text[after.start - before.start :]) <= OVERLAP_TOKENS
     assert min(span.tokens for span in spans[:-1]) > 0.9 * MAX_TOKENS
 

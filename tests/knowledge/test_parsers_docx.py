@@ -76,6 +76,7 @@ def test_merged_and_nested_cells_are_read_once_and_in_their_column() -> None:
 
 @pytest.mark.parametrize("namespace", [W, STRICT], ids=["transitional", "strict"])
 def test_content_controls_insertions_and_text_boxes_are_kept_deletions_and_comments_are_not(namespace: str) -> None:
+    box = f"<w:txbxContent>{paragraph(run('In a box.'))}</w:txbxContent>"
     body = "".join(
         (
             f"<w:sdt><w:sdtContent>{paragraph(run('In a control.'))}</w:sdtContent></w:sdt>",
@@ -92,10 +93,9 @@ def test_content_controls_insertions_and_text_boxes_are_kept_deletions_and_comme
             ),
             paragraph(
                 run("Anchor")
-                + '<w:r><mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">'
-                + f"<mc:Choice><w:drawing><w:txbxContent>{paragraph(run('In a box.'))}</w:txbxContent></w:drawing></mc:Choice>"
-                + f"<mc:Fallback><w:pict><w:txbxContent>{paragraph(run('In a box.'))}</w:txbxContent></w:pict></mc:Fallback>"
-                + "</mc:AlternateContent></w:r>"
+                + '<w:r><mc:AlternateContent xmlns:mc="mc">'
+                + f"<mc:Choice><w:drawing>{box}</w:drawing></mc:Choice>"
+                + f"<mc:Fallback><w:pict>{box}</w:pict></mc:Fallback></mc:AlternateContent></w:r>"
             ),
         )
     )
@@ -108,7 +108,8 @@ def test_footnotes_follow_their_paragraph() -> None:
     )
     data = make_docx_body(body)
     itself = '<w:r><w:footnoteReference w:id="2"/></w:r>'  # a note that refers to itself must not run for ever
-    notes = f'<w:footnotes xmlns:w="{W}"><w:footnote w:id="2">{paragraph(run("With care.") + itself)}</w:footnote></w:footnotes>'
+    note = f'<w:footnote w:id="2">{paragraph(run("With care.") + itself)}</w:footnote>'
+    notes = f'<w:footnotes xmlns:w="{W}">{note}</w:footnotes>'
     relationships = (
         '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId9" '
         'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes" Target="footnotes.xml"/>'
@@ -123,7 +124,8 @@ def test_no_entity_is_ever_resolved(tmp_path) -> None:  # type: ignore[no-untype
     secret = tmp_path / "secret"
     secret.write_text("top secret")
     for declaration in (f'<!ENTITY x SYSTEM "file://{secret}">', '<!ENTITY x "inside">'):
-        xml = f'<!DOCTYPE d [{declaration}]><w:document xmlns:w="{W}"><w:body>{paragraph(run("a &x; b"))}</w:body></w:document>'
+        body = f"<w:body>{paragraph(run('a &x; b'))}</w:body>"
+        xml = f'<!DOCTYPE d [{declaration}]><w:document xmlns:w="{W}">{body}</w:document>'
         with pytest.raises(ParseError, match="document type"):
             parse_bytes(replace_part(make_docx([]), "word/document.xml", xml.encode()), "docx")
 
