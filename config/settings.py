@@ -76,7 +76,14 @@ else:
         _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5}
 
 if REDIS_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+    _deadlines = {"socket_timeout": 2, "socket_connect_timeout": 2}  # a cache that hangs is worse than none
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": _deadlines,
+        }
+    }
     CHANNEL_LAYERS = {
         "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
     }
