@@ -1,0 +1,72 @@
+"""Every place that works across clients, with its reason. A new one is added here on purpose or not at all."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("config", "chat", "knowledge", "billing", "tenants")
+
+USES = {
+    ("billing/alerts.py", "alerts of all clients are sent by one job"),
+    ("billing/management/commands/rebuild_usage.py", "usage of all clients is rebuilt"),
+    ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
+    ("billing/payments/__init__.py", "the provider names an event, not a client"),
+    ("billing/tasks.py", "the books of all clients are kept by one job"),
+    ("config/middleware.py", "support staff work across clients"),
+    ("knowledge/documents.py", "the internal caller may name a document without its client"),
+    ("knowledge/management/commands/worker_health.py", "the health check looks at every client's documents"),
+    ("knowledge/pipeline/reindex.py", "reindex serves one client after the other"),
+    ("knowledge/queue.py", "the queue's depth counts every client"),
+    ("knowledge/queue.py", "the worker serves every client in turn"),
+    ("knowledge/queue.py", "this process owns the queue: what an earlier one left is taken up again"),
+    ("tenants/keys.py", "the key itself says which client calls"),
+    ("tenants/management/commands/list_clients.py", "the operator lists every client"),
+    ("tenants/management/lookup.py", "the operator names a key, not its client"),
+}
+
+# SQL by hand elsewhere: what it does.
+SQL_BY_HAND = {
+    "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
+    "config/health.py",  # SELECT 1
+}
+
+
+def test_every_use_of_unscoped_is_listed() -> None:
+    assert found("unscoped") == USES
+
+
+def test_nobody_goes_round_the_managers() -> None:
+    """Private doors of the ORM, and SQL by hand, are opened in the barrier's own files only."""
+    own = {"tenants/policies.py", "tenants/row_security.py", "tenants/scoping.py", "tenants/checks.py"}
+    for name in (
+        "_raw_delete",
+        "_raw_query",
+        "RawSQL",
+        "InScope",
+        "_entered",
+        "_tell_database",
+        "open_scope",
+        "close_scope",
+    ):
+        assert {path for path, _ in found(name)} <= own, name
+    for name in ("cursor", "execute", "executemany"):
+        assert {path for path, _ in found(name)} <= own | SQL_BY_HAND, name
+
+
+def found(name: str) -> set[tuple[str, str]]:
+    """(file, first argument) of every call of a function or method of this name in the product."""
+    calls = set()
+    for path in sorted(
+        path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts
+    ):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and name in (
+                getattr(node.func, "id", None),
+                getattr(node.func, "attr", None),
+            ):
+                calls.add((path.relative_to(ROOT).as_posix(), _argument(node)))
+    return calls
+
+
+def _argument(call: ast.Call) -> str:
+    return call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
