@@ -64,6 +64,7 @@ class Citations:
 
     passages: Sequence["Passage"]
     _held: str = ""
+    _space: str = ""  # before a mark that was dropped, for the one that may follow it directly
     _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
     _text: list[str] = field(default_factory=list)
     _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
@@ -98,21 +99,20 @@ class Citations:
         for match in _MARK.finditer(text):
             self._out(out, text[position : match.start()])
             marks = self._marks(match.group(2))
-            space = match.group(1)
+            space = match.group(1) or self._space
             if not marks and not self._shown.endswith("<"):  # "< [9]b" must not turn into "<b"
-                space = "," if _OPENED.search(self._shown) else ""  # nor "[1[9]]" into a mark
-            self._out(out, space, claim=False)
-            out.append(marks)
+                self._space, space = space, ("," if _OPENED.search(self._shown) else "")  # nor "[1[9]]" into a mark
+            out += [space, marks]
             position = match.end()
         self._out(out, text[position:])
         return "".join(out)
 
-    def _out(self, out: list[str], text: str, claim: bool = True) -> None:
+    def _out(self, out: list[str], text: str) -> None:
         if text:
             out.append(text)
             self._text.append(text)
-            if claim:
-                self._shown = (self._shown + text)[-_CLAIM:]
+            self._shown = (self._shown + text)[-_CLAIM:]
+            self._space = ""
 
     def _marks(self, numbers: str) -> str:
         """`numbers` of passages, such as "1, 3" or "2-4" or "2#5", as visible marks."""

@@ -10,6 +10,7 @@ _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st no nr inc ltd co vs etc e.g i.e approx dept fig vol art sec jan feb mar apr jun jul aug sep sept "
     "oct nov dec z.b d.h u.a bzw ca evtl ggf inkl exkl tel str abs zzgl usw vgl sr sra ud uds ej pág núm av m mme mlle".split()
 )
+_MONTH = re.compile(r"jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez", re.I)
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[」』”）]*|[؟۔।]+(?=\s|$)|\n")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*•–·▪◦‣]|\d{1,3}[.)]|#{1,6}|\|)\s")
 _MARKER = re.compile(r"(?:[-*•–·▪◦‣]|#{1,6})\s+")
@@ -39,8 +40,8 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     before = word[0].lstrip("(\"'").casefold() if word else ""
     if before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha()):
         return False
-    following = text[match.end() : match.end() + 3].lstrip()
-    if before.isdigit() and (start == match.start() - len(before) or not following[:1].isupper()):
+    following = text[match.end() : match.end() + 6].lstrip()
+    if before.isdigit() and (start == match.start() - len(before) or _MONTH.match(following)):
         return False  # "1. First step", "am 3. Mai"
     return not following[:1].islower()
 
