@@ -15,7 +15,7 @@ from billing import hourcount, invoices, payments, plans, usage
 from billing.models import Budget, Invoice, InvoiceLine, MonthSpend
 from billing.payments import stripe
 from billing.serializers import InvoiceSerializer, LimitsSerializer, UsageQuerySerializer, bucket_json, figures_json
-from tenants.authentication import CallerAuthentication
+from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import forget_callers, require_scope
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -29,7 +29,7 @@ class DashboardView(APIView):
 
     def client(self, client_id: object) -> Client:
         """The client that the caller acts for; ApiError 401, 403 or 404."""
-        caller: Any = self.request.auth
+        caller = caller_of(self.request)
         require_scope(caller, "usage")
         return caller.acting_for(client_id)
 

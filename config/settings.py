@@ -67,6 +67,7 @@ if "sqlite" in _database["ENGINE"]:
         init_command="PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",
     )
     _database["CONN_MAX_AGE"] = None  # a file handle a thread; opening one costs more than most queries
+    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # threads in tests wait for locks in a file only
 elif PROCESS == "worker":
     # The psycopg pool does not survive the cluster's fork; one kept and checked connection does.
     _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
