@@ -1,7 +1,7 @@
 """The widget's files, put together and compressed once when the process loads them, never in a request.
 
-v2 has no build step: its sources are joined in the order of SOURCES inside one function, with the style sheet and
-the texts as literals, and stripped of comments and needless space. Each file has an immutable address with its
+v2 has no build step: its sources are joined in the order of SOURCES inside one function, with the style sheet as a
+literal, and stripped of comments and needless space. It loads the texts of the one language that it shows. Each file has an immutable address with its
 digest beside the stable one; earlier builds are kept in `DATA_DIR/widget`, so that a page which pins one keeps
 working after an upgrade.
 """
@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +26,15 @@ HERE = Path(__file__).parent
 SOURCES = (
     "dom", "colour", "store", "transport", "markdown", "settings", "turn", "panel", "conversation", "widget",
 )  # fmt: skip
+CONTENT_TYPES = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One served file in all its encodings; `digest` is the first 16 hex digits of its SHA-256."""
+    """One served file in all its encodings; `digest` is 16 hex digits of SHA-256."""
 
     version: str  # v1, v2
-    name: str  # widget.js, widget.css
+    name: str  # widget.js, widget.css; a language's texts: de.json
     content_type: str
     digest: str
     integrity: str  # sha384-…, for the `integrity` attribute
@@ -49,66 +49,71 @@ class Asset:
         return f"/widget/{self.version}/{self.digest}/{self.name}"
 
 
-def build_script() -> str:
+@functools.cache
+def assets() -> dict[tuple[str, str], Asset]:
+    """All files by version and name, as this release has them; the builds are kept for pages that pin them."""
+    words = {path.name: _texts(path) for path in sorted((HERE / "v2" / "texts").glob("*.json"))}
+    together = _digest("".join(words.values()))  # one address for all languages: the script names it once
+    texts = [pack("v2", name, text, together) for name, text in words.items()]
+    files = [
+        pack("v1", "widget.js", rjsmin.jsmin(_read("v1/widget.js")) + "\n"),
+        pack("v1", "widget.css", _read("v1/widget.css")),
+        pack("v2", "widget.js", _script(f"/widget/v2/{together}/", [Path(name).stem for name in words])),
+        *texts,
+    ]
+    for asset in files:
+        _keep(asset)
+    return {(asset.version, asset.name): asset for asset in files}
+
+
+def _script(texts_path: str, languages: list[str]) -> str:
     """v2's script: its sources in one function, without comments."""
     parts = [
         f"const VERSION = {json.dumps(settings.VERSION)}",
-        f"const CSS = {json.dumps(minify_css((HERE / 'v2' / 'widget.css').read_text('utf-8')))}",
-        *_texts(),
-        *((HERE / "v2" / f"{name}.js").read_text("utf-8") for name in SOURCES),
+        f"const TEXTS_PATH = {json.dumps(texts_path)}",
+        f"const LANGUAGES = {json.dumps(languages)}",
+        f"const CSS = {json.dumps(_minify_css(_read('v2/widget.css')))}",
+        *(_read(f"v2/{name}.js") for name in SOURCES),
     ]
-    script = ";(() => {\n'use strict'\n" + "\n;\n".join(parts) + "\n})()\n"
-    return rjsmin.jsmin(script)
+    return rjsmin.jsmin(";(() => {\n'use strict'\n" + "\n;\n".join(parts) + "\n})()\n") + "\n"
 
 
-def minify_css(text: str) -> str:
+def _minify_css(text: str) -> str:
     """A style sheet without comments, line breaks and space around its punctuation."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"\s+", " ", text)
     return re.sub(r"\s*([{};,>]) ?|(?<=[a-z-]): ", lambda m: m[1] or ":", text).replace(";}", "}").strip()
 
 
-def _texts() -> list[str]:
-    """The texts as one list of keys and a list of values for each language: shorter than keys repeated seven times."""
-    texts = json.loads((HERE / "v2" / "texts.json").read_text("utf-8"))
-    keys = list(texts["en"])
-    values = {language: [words[key] for key in keys] for language, words in texts.items()}
-    return [f"const TEXT_KEYS = {json.dumps(keys)}", f"const TEXTS = {json.dumps(values, ensure_ascii=False)}"]
+def _texts(path: Path) -> str:
+    return json.dumps(json.loads(path.read_text("utf-8")), ensure_ascii=False, separators=(",", ":"))
 
 
-BUILDERS: dict[tuple[str, str], Callable[[], str]] = {
-    ("v1", "widget.js"): lambda: rjsmin.jsmin((HERE / "v1" / "widget.js").read_text("utf-8")) + "\n",
-    ("v1", "widget.css"): lambda: (HERE / "v1" / "widget.css").read_text("utf-8"),
-    ("v2", "widget.js"): build_script,
-}
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@functools.cache
-def assets() -> dict[tuple[str, str], Asset]:
-    """All files by version and name, as this release has them; the builds are kept for pages that pin them."""
-    built = {key: pack(*key, builder().encode()) for key, builder in BUILDERS.items()}
-    for asset in built.values():
-        _keep(asset)
-    return built
+def _read(name: str) -> str:
+    return (HERE / name).read_text("utf-8")
 
 
 @functools.lru_cache(maxsize=16)
 def earlier(version: str, name: str, digest: str) -> Asset | None:
     """A build of an earlier release, or None when this installation never served it."""
     try:
-        asset = pack(version, name, _kept(version, name, digest).read_bytes())
+        return pack(version, name, _kept(version, name, digest).read_text("utf-8"), digest)
     except OSError:
         return None
-    return asset if asset.digest == digest else None
 
 
-def pack(version: str, name: str, body: bytes) -> Asset:
-    """A file with its digest and its compressed forms."""
+def pack(version: str, name: str, text: str, digest: str = "") -> Asset:
+    """A file with its digest (its own, unless it shares one) and its compressed forms."""
+    body = text.encode()
     return Asset(
         version=version,
         name=name,
-        content_type="text/css; charset=utf-8" if name.endswith(".css") else "text/javascript; charset=utf-8",
-        digest=hashlib.sha256(body).hexdigest()[:16],
+        content_type=CONTENT_TYPES[name.rpartition(".")[2]] + "; charset=utf-8",
+        digest=digest or _digest(text),
         integrity="sha384-" + base64.b64encode(hashlib.sha384(body).digest()).decode(),
         bodies={
             "identity": body,

@@ -29,7 +29,7 @@ class Answer:
     pause: float = 0.0  # seconds before each piece
     cut_after: int | None = None
     error: tuple[int, str, str, dict[str, str]] | None = None  # status, code, message, headers: instead of an answer
-    broken_stream: bool = False  # the connection ends before any event
+    broken_stream: bool = False  # the connection ends after the headers, before any event
     failure: tuple[str, str] | None = None  # code, message: an `error` event after the pieces
     gate: threading.Event | None = None  # the pieces after the first wait for it
     trace_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -146,8 +146,6 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/chat":
             body = {"response": answer.text, "sources": answer.sources, "traceId": answer.trace_id}
             return self.json({**body, "sessionId": answer.session_id, "sessionToken": TOKEN})
-        if answer.broken_stream:
-            return self.cut()
         return self.stream(answer, 0)
 
     def resume(self, trace_id: str, after: int) -> None:
@@ -163,6 +161,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Connection", "close")
         self.end_headers()
+        if answer.broken_stream:
+            return self.cut()
         try:
             for number, (name, data) in list(enumerate(answer.events(), start=1))[after:]:
                 if name == "chunk":

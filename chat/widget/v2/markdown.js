@@ -7,26 +7,24 @@
 const MAX_DEPTH = 6
 const ITEM = /^(\s*)([-*+•]|\d{1,9}[.)])\s+/
 const FENCE = /^\s{0,3}(```|~~~)/
-const HEADING = /^\s{0,3}(#{1,6})\s+(.*?)\s*#*$/
+const HEADING = /^\s{0,3}#{1,6}\s+(.*?)\s*#*$/
 const RULE = /^\s{0,3}([-*_])(\s*\1){2,}\s*$/
 const DIVIDER = /^\s*\|?(\s*:?-+:?\s*\|)+(\s*:?-+:?)?\s*$/
 const QUOTE = /^\s{0,3}>\s?/
 
 const INLINE = new RegExp(
   [
-    '\\\\([!-/:-@\\[-`{-~])', // 1 an escaped mark
-    '(`{1,3})([^\\n]{1,500}?)\\2(?!`)', // 3 code
-    '!\\[([^\\]\\n]{0,300})\\]\\([^)\\n]{0,2000}\\)', // 4 an image: only its description is shown
-    '\\[([^\\[\\]\\n]{1,300})\\]\\(\\s*<?([^\\s<>()]{0,2000}(?:\\([^\\s()]{0,200}\\)[^\\s<>()]{0,200})?)>?(?:\\s+"[^"\\n]{0,200}")?\\s*\\)', // 5, 6 a link
-    '\\[(\\d{1,2}(?:\\s*,\\s*\\d{1,2}){0,9})\\]', // 7 citation marks
-    '(\\*\\*|__)(?=\\S)([^\\n]{0,1000}?\\S)\\8', // 9 bold
-    '(?<![\\w*])\\*(?=[^\\s*])([^*\\n]{0,500}[^\\s*])\\*(?![\\w*])', // 10 italic
-    '(?<!\\w)_(?=[^\\s_])([^_\\n]{0,500}[^\\s_])_(?!\\w)', // 11 italic
-    '~~(?=\\S)([^\\n]{1,500}?)~~', // 12 struck
-    '<?(https?:\\/\\/[^\\s<>"`*\\]]{1,2000})>?', // 13 a bare address
-    '(<br ?\\/?>|\\n)', // 14 a line break
-  ].join('|'),
-  'g'
+    /\\([!-/:-@[-`{-~])/, // 1 an escaped mark
+    /(`{1,3})([^\n]{1,500}?)\2(?!`)/, // 3 code
+    /(!?)\[([^[\]\n]{0,300})\]\(([^\s()]{0,2000}(?:\([^\s()]{0,200}\)[^\s()]{0,200})?)[^)\n]{0,200}\)/, // 5, 6 a link or (4) image
+    /\[(\d{1,2}(?:, ?\d{1,2}){0,9})\]/, // 7 citation marks
+    /(?<!\w)(\*\*|__|[*_])(?![\s*_])([^\n]{0,999}?[^\s*_])\8(?!\w)/, // 9 bold or italic
+    /<?(https?:\/\/[^\s<>"`*\]]{1,2000})>?/, // 10 a bare address
+    /<br ?\/?>|\n/,
+  ]
+    .map((part) => part.source)
+    .join('|'),
+  'g',
 )
 
 /** The address when following it is harmless (web, mail, telephone), else null. Relative ones are the page's own. */
@@ -41,9 +39,7 @@ const safeAddress = (text) => {
 
 const link = (address, children) => {
   const url = safeAddress(address)
-  if (!url) return h('span', null, ...children)
-  const own = url.origin === location.origin
-  return h('a', { href: url.href, rel: 'noopener nofollow', target: own ? null : '_blank' }, ...children)
+  return url ? h('a', { href: url.href, rel: 'noopener nofollow', target: url.origin !== location.origin && '_blank' }, ...children) : h('span', null, ...children)
 }
 
 /** Text within a line as nodes; `cite(number)` makes the node of a citation mark. */
@@ -60,18 +56,15 @@ const inline = (text, cite, depth = 0) => {
   return nodes
 }
 
-const mark = (m, cite, inner) => {
-  if (m[1]) return [m[1]]
-  if (m[3] != null) return [h('code', null, m[3].trim() || m[3])]
-  if (m[4] != null) return [m[4]]
-  if (m[5] != null) return [link(m[6], inner(m[5]))]
-  if (m[7]) return m[7].split(',').map((number) => cite(Number(number)))
-  if (m[9]) return [h('strong', null, ...inner(m[9]))]
-  if (m[10] || m[11]) return [h('em', null, ...inner(m[10] || m[11]))]
-  if (m[12]) return [h('s', null, ...inner(m[12]))]
-  if (m[13]) {
-    const address = m[13].replace(/[.,;:!?'")\]]+$/, '')
-    return [link(address, [address]), m[13].slice(address.length)]
+const mark = ([, literal, , code, image, label, address, numbers, strength, inner, bare], cite, draw) => {
+  if (literal) return [literal]
+  if (code) return [h('code', null, code)]
+  if (label != null) return [image ? label : link(address, draw(label))] // no picture is loaded: its description stands for it
+  if (numbers) return numbers.split(',').map((number) => cite(+number))
+  if (inner) return [h(strength[1] ? 'strong' : 'em', null, ...draw(inner))]
+  if (bare) {
+    const end = bare.replace(/[.,;:!?'")]+$/, '')
+    return [link(end, [end]), bare.slice(end.length)]
   }
   return [h('br')]
 }
@@ -80,89 +73,77 @@ const mark = (m, cite, inner) => {
 const blocks = (text) => {
   const lines = text.replace(/\r\n?/g, '\n').split('\n')
   const found = []
-  let at = 0
-  while (at < lines.length) {
-    const from = at
-    if (!lines[at].trim()) {
-      at++
-      continue
-    }
-    at = blockEnd(lines, at)
-    found.push(lines.slice(from, at).join('\n'))
+  for (let at = 0; at < lines.length; ) {
+    const end = lines[at].trim() ? blockEnd(lines, at) : at + 1
+    if (lines[at].trim()) found.push(lines.slice(at, end).join('\n'))
+    at = end
   }
   return found
 }
 
+const isTable = (lines, at) => lines[at].includes('|') && DIVIDER.test(lines[at + 1])
+const begins = (lines, at) => isTable(lines, at) || [FENCE, HEADING, RULE, QUOTE, ITEM].some((start) => start.test(lines[at]))
+
 /** The index after the last line of the block that begins at `at`. */
 const blockEnd = (lines, at) => {
-  const first = lines[at++]
-  const more = (test) => {
+  const first = lines[at]
+  const table = isTable(lines, at++)
+  const past = (test) => {
     while (at < lines.length && test(lines[at])) at++
     return at
   }
-  if (FENCE.test(first)) {
-    const close = first.trim().slice(0, 3)
-    more((line) => !line.trim().startsWith(close))
-    return at + 1
-  }
+  if (FENCE.test(first)) return past((line) => !line.startsWith(FENCE.exec(first)[0])) + 1
   if (HEADING.test(first) || RULE.test(first)) return at
-  if (QUOTE.test(first)) return more((line) => QUOTE.test(line))
-  if (isTable(lines, at - 1)) return more((line) => line.includes('|'))
-  if (ITEM.test(first)) {
-    return more((line, next = lines[at + 1] || '') => (line.trim() ? /^\s/.test(line) || ITEM.test(line) || !startsBlock(lines, at) : /^\s+\S/.test(next) || ITEM.test(next)))
-  }
-  return more((line) => line.trim() && !startsBlock(lines, at))
+  if (QUOTE.test(first)) return past((line) => QUOTE.test(line))
+  if (table) return past((line) => line.includes('|'))
+  if (!ITEM.test(first)) return past((line) => line.trim() && !begins(lines, at))
+  return past((line) => (line.trim() ? /^\s/.test(line) || ITEM.test(line) || !begins(lines, at) : /^\s+\S/.test(lines[at + 1]) || ITEM.test(lines[at + 1])))
 }
-
-const isTable = (lines, at) => lines[at].includes('|') && DIVIDER.test(lines[at + 1] || '')
-const startsBlock = (lines, at) => [FENCE, HEADING, RULE, QUOTE, ITEM].some((start) => start.test(lines[at])) || isTable(lines, at)
 
 /** One raw block as an element. */
 const block = (raw, cite, depth = 0) => {
   const lines = raw.split('\n')
   const [first] = lines
-  const heading = HEADING.exec(first)
-  if (depth > MAX_DEPTH) return h('p', { dir: 'auto' }, raw)
-  if (FENCE.test(first)) return h('pre', { dir: 'ltr', tabindex: 0 }, h('code', null, lines.slice(1, FENCE.test(lines.at(-1)) && lines[1] != null ? -1 : undefined).join('\n')))
-  if (heading) return h('p', { class: 'heading', dir: 'auto' }, ...inline(heading[2], cite))
+  const paragraph = (text, className) => h('p', { dir: 'auto', class: className }, ...inline(text, cite))
+  const inside = (text) => blocks(text).map((part) => block(part, cite, depth + 1))
+  if (depth > MAX_DEPTH) return h('p', null, raw)
+  if (FENCE.test(first)) return h('pre', { dir: 'ltr', tabindex: 0 }, lines.slice(1, FENCE.test(lines[1] && lines.at(-1)) ? -1 : undefined).join('\n'))
+  if (HEADING.test(first)) return paragraph(HEADING.exec(first)[1], 'heading')
   if (RULE.test(first)) return h('hr')
-  if (QUOTE.test(first)) return h('blockquote', null, ...inside(lines.map((line) => line.replace(QUOTE, '')).join('\n'), cite, depth))
+  if (QUOTE.test(first)) return h('blockquote', null, ...inside(lines.map((line) => line.replace(QUOTE, '')).join('\n')))
   if (isTable(lines, 0)) return table(lines, cite)
-  if (ITEM.test(first)) return list(lines, cite, depth)
-  return h('p', { dir: 'auto' }, ...inline(lines.map((line) => line.trim()).join('\n'), cite))
+  if (ITEM.test(first)) return list(lines, inside)
+  return paragraph(lines.map((line) => line.trim()).join('\n'))
 }
 
-const inside = (text, cite, depth) => blocks(text).map((raw) => block(raw, cite, depth + 1))
-
-const list = (lines, cite, depth) => {
+const list = (lines, inside) => {
   const [, indent, bullet] = ITEM.exec(lines[0])
   const items = []
   for (const line of lines) {
     const start = ITEM.exec(line)
-    if (start && start[1].length <= indent.length + 1) items.push([line.slice(start[0].length)])
-    else items.at(-1).push(line.replace(/^( {1,4}|\t)/, ''))
+    if (start && start[1].length < indent.length + 2) items.push(line.slice(start[0].length))
+    else items[items.length - 1] += '\n' + line.replace(/^ {1,4}|^\t/, '')
   }
-  const ordered = /\d/.test(bullet)
-  return h(ordered ? 'ol' : 'ul', { dir: 'auto', start: ordered && parseInt(bullet) !== 1 && parseInt(bullet) }, ...items.map((item) => {
-    const parts = inside(item.join('\n'), cite, depth)
-    if (parts[0] && parts[0].tagName === 'P') parts[0] = h('span', null, ...parts[0].childNodes)
+  const number = parseInt(bullet)
+  return h(number >= 0 ? 'ol' : 'ul', { dir: 'auto', start: number > 1 && number }, ...items.map((item) => {
+    const parts = inside(item)
+    if (parts[0]?.tagName === 'P') parts[0] = h('span', null, ...parts[0].childNodes)
     return h('li', { dir: 'auto' }, ...parts)
   }))
 }
 
 const table = ([head, , ...rows], cite) => {
-  const cells = (line, tag) =>
-    line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((cell) => h(tag, { dir: 'auto', scope: tag === 'th' && 'col' }, ...inline(cell.trim().replace(/\\\|/g, '|'), cite)))
-  return h('div', { class: 'table', tabindex: 0 }, h('table', null, h('thead', null, h('tr', null, ...cells(head, 'th'))), h('tbody', null, ...rows.map((row) => h('tr', null, ...cells(row, 'td'))))))
+  const row = (line, tag) =>
+    h('tr', null, ...line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((cell) => h(tag, { dir: 'auto' }, ...inline(cell.trim(), cite))))
+  return h('div', { class: 'table', tabindex: 0 }, h('table', null, h('thead', null, row(head, 'th')), h('tbody', null, ...rows.map((line) => row(line, 'td')))))
 }
 
 /** Text that is still growing, with the half-typed mark at its end left out and open code or bold closed. */
 const settled = (text) => {
-  const steady = text.replace(/(!?\[[^\]\n]{0,80}(\](\([^)\n]{0,300})?)?|[*_~`]{1,3}|\\)$/, '')
+  const steady = text.replace(/(!?\[[^\]\n]{0,80}(\](\([^)\n]{0,300})?)?|[*_`]{1,3}|\\)$/, '')
   const tail = steady.slice(steady.lastIndexOf('\n') + 1)
-  const odd = (sign) => tail.split(sign).length % 2 === 0
-  if (FENCE.test(tail)) return steady
-  return steady + (odd('`') ? '`' : odd('**') ? '**' : '')
+  const open = ['`', '**'].find((sign) => tail.split(sign).length % 2 === 0)
+  return open && !FENCE.test(tail) ? steady + open : steady
 }
 
 /** Draws a growing answer into `root`: `draw(text, live)` touches only the blocks that changed. */
@@ -178,10 +159,10 @@ const markdown = (root, cite) => {
   }
 }
 
-/** An answer as plain words, for the clipboard's and the screen reader's sake. */
+/** An answer as plain words, for the clipboard and the screen reader. */
 const plain = (text) =>
   text
     .replace(/!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)/g, '$1')
     .replace(/ ?\[\d{1,2}(, ?\d{1,2})*\]/g, '')
-    .replace(/^\s*(```.*|#{1,6} |> ?|\|?[-:| ]+\|[-:| ]*$)/gm, '')
-    .replace(/\*\*|__|~~|`/g, '')
+    .replace(/^\s*(```.*|#+ |> ?|\|?[-:| ]+\|[-:| ]*$)/gm, '')
+    .replace(/\*\*|__|`/g, '')

@@ -1,46 +1,37 @@
 /**
  * What the visitor's browser keeps for one client: {id, token, running}. It lapses `hours` after its last change.
- * Where storage is blocked, the same lives in memory until the page is left.
+ * Where storage is blocked or full, the same lives in memory until the page is left.
  */
 const openStore = (name, hours) => {
-  let memory = null
-  const storage = () => {
-    try {
-      return window.localStorage
-    } catch {
-      return null
-    }
-  }
-  const write = (value) => {
-    memory = value
-    try {
-      if (value) storage().setItem(name, JSON.stringify(value))
-      else storage().removeItem(name)
-    } catch {
-      /* blocked or full: memory has it */
-    }
-  }
+  let memory = {}
   const read = () => {
-    let value = memory
+    let value
     try {
-      value = JSON.parse(storage().getItem(name))
+      value = JSON.parse(localStorage.getItem(name))
     } catch {
-      /* blocked or damaged: what memory has */
+      value = memory
     }
-    return value && value.until > Date.now() ? value : {}
+    return value?.until > Date.now() ? value : {}
   }
-  return {
-    read,
-    keep: (patch) => write({ ...read(), ...patch, until: Date.now() + hours * 36e5 }),
-    forget: () => write(null),
+  const keep = (patch) => {
+    memory = { ...read(), ...patch, until: Date.now() + hours * 36e5 }
+    try {
+      localStorage.setItem(name, JSON.stringify(memory))
+    } catch {
+      /* memory has it */
+    }
   }
+  const forget = () => {
+    memory = {}
+    try {
+      localStorage.removeItem(name)
+    } catch {
+      /* never kept there */
+    }
+  }
+  return { read, keep, forget }
 }
 
 /** A version 4 UUID; crypto.randomUUID is missing on pages without TLS. */
-const uuid = () => {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  bytes[6] = (bytes[6] & 15) | 64
-  bytes[8] = (bytes[8] & 63) | 128
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-  return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
-}
+const uuid = () =>
+  '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (c) => (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16))

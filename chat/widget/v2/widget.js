@@ -1,17 +1,17 @@
 /*
- * The widget's start and its public face, window.ChatConnect. Nothing but the launcher is made before the chat is
- * first opened. What the page says in ChatConnectConfig stands above the service's settings, and configure() above both.
+ * The widget's start and its public face, window.ChatConnect. Nothing but the launcher is made before the chat is first
+ * opened. What the page says in ChatConnectConfig stands above the service's settings, and configure() above both.
  */
 
 const script = document.currentScript
-const page = { ...(script?.chatConfig || window.ChatConnectConfig), ...(script?.dataset.apiKey && { apiKey: script.dataset.apiKey }) }
-const BASE = String(page.baseUrl || script?.dataset.baseUrl || (script ? new URL(script.src).origin : '')).replace(/\/+$/, '')
-const ORIGIN = safeAddress(BASE || '/')?.origin
-const log = (text) => console.warn('[ChatConnect] ' + text)
+const page = { ...(script?.chatConfig || window.ChatConnectConfig), ...script?.dataset }
+const BASE = String(page.baseUrl || (script && new URL(script.src).origin)).replace(/\/+$/, '')
+const ORIGIN = safeAddress(BASE)?.origin
+const warn = (text) => console.warn('[ChatConnect] ' + text)
 
 const listeners = {}
 const emit = (name, detail) => {
-  for (const listener of [...(listeners[name] || [])]) {
+  for (const listener of listeners[name] || []) {
     try {
       listener(detail)
     } catch (error) {
@@ -20,190 +20,188 @@ const emit = (name, detail) => {
   }
 }
 
-const tabMemory = (open) => {
+/** Whether the chat is open in this tab, so that it stays open from page to page. */
+const remember = (open) => {
   try {
-    if (open == null) return sessionStorage.getItem('ChatConnect') === 'open'
-    sessionStorage.setItem('ChatConnect', open ? 'open' : '')
+    if (open != null) sessionStorage.setItem('ChatConnect', open)
+    return sessionStorage.getItem('ChatConnect')
   } catch {
-    /* blocked: the chat just does not reopen by itself */
+    /* blocked: the chat does not open by itself */
   }
-  return false
 }
 
-/** The whole widget of a page, made when the service has told its settings. */
-const launch = (service, served) => {
+const readTexts = (locale) =>
+  fetch(BASE + TEXTS_PATH + locale + '.json', { credentials: 'omit', signal: AbortSignal.timeout(SMALL * 1000) }).then((response) => response.json())
+
+/** The widget of a page, made when the service has told its settings. */
+const launch = (service, served, locale, texts) => {
   let options = {}
-  const host = document.createElement('div')
+  let launcher
+  let before
+  const host = h('div')
   const root = host.attachShadow({ mode: 'open' })
   const [rules, colours] = [new CSSStyleSheet(), new CSSStyleSheet()]
   rules.replaceSync(CSS)
   root.adoptedStyleSheets = [rules, colours]
-  const store = openStore('ChatConnect:' + page.apiKey, settle(served, page).sessionHours)
-  const frame = h('div', { class: 'frame', role: 'region' })
+  const frame = h('div', { role: 'region' })
   root.append(frame)
   const dark = matchMedia('(prefers-color-scheme: dark)')
-  const wide = matchMedia('(min-width: 481px) and (min-height: 431px)')
-  let panel = null
-  let launcher = null
-  let before = null
+  const full = matchMedia('(max-width: 480px), (max-height: 430px)')
 
-  const app = { service, emit, turns: [], token: () => store.read().token, say: (text) => panel?.say(text) }
-  const talk = conversation(app, store, () => panel)
-  Object.assign(app, talk)
+  const store = openStore('ChatConnect:' + page.apiKey, settle(served, page).sessionHours)
+  const token = () => store.read().token
+  const app = {
+    service,
+    emit,
+    token,
+    turns: [],
+    say: (text) => app.panel?.say(text),
+    call: (path, more) => service.json(path, { ...more, headers: { 'X-Session-Token': token() } }),
+    news: () => launcher.classList.toggle('news', !isOpen()),
+    close: () => close(),
+  }
+  Object.assign(app, conversation(app, store))
+  const isOpen = () => app.panel && !app.panel.node.hidden
 
   const style = () => {
-    const { primaryColor: brand, theme, position, size, offsetX, offsetY } = app.settings
+    const { primaryColor, theme, position, size, offsetX, offsetY } = app.settings
+    const brand = contrast(primaryColor, WHITE) > 3 ? legibleOn(primaryColor, WHITE) : primaryColor
     frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : 'light'}`
-    frame.dir = app.t.direction
-    frame.lang = app.t.locale
-    frame.setAttribute('aria-label', app.t('name'))
     colours.replaceSync(
       `:host{--font:${getComputedStyle(document.body).fontFamily};--brand:${brand};--ink:${inkOn(brand)};--light:${legibleOn(brand, '#eef1f4')};--dark:${legibleOn(brand, '#262b31')};--x:${offsetX}px;--y:${offsetY}px}`,
     )
   }
-  const drawLauncher = () => {
-    const { launcherIcon, launcherText } = app.settings
-    const face = SHAPES[launcherIcon] ? icon(launcherIcon) : h('span', null, launcherIcon)
-    const old = launcher
-    launcher = h('button', { type: 'button', class: 'launcher' + (launcherText ? ' wide' : ''), 'aria-label': app.t('open') + (launcherText && `: ${launcherText}`), 'aria-haspopup': 'dialog', onclick: () => open() }, face, launcherText ? h('span', { class: 'text' }, launcherText) : '')
-    if (old) old.replaceWith(launcher)
-    else frame.append(launcher)
-    launcher.hidden = Boolean(panel && !panel.node.hidden)
-  }
-  const drawPanel = () => {
-    const old = panel
-    panel = buildPanel(app)
-    panel.node.hidden = !old || old.node.hidden
-    if (old) {
-      panel.input.value = old.input.value
-      old.node.replaceWith(panel.node)
-    } else frame.append(panel.node)
-    panel.fill()
-    panel.working(app.busy())
-    network()
-  }
-  const apply = () => {
-    app.settings = settle(served, page, options)
-    app.t = words(app.settings)
-    style()
-    drawLauncher()
-    if (panel) drawPanel()
-  }
-
-  const network = () => panel?.notice(navigator.onLine === false ? app.t('offline') : '')
+  const network = () => app.panel?.notice(navigator.onLine === false ? app.t('offline') : '')
   /** Keeps the full-screen dialog above the on-screen keyboard. */
   const keyboard = () => {
-    if (!panel || !window.visualViewport) return
+    if (!isOpen()) return
     const { height, offsetTop } = visualViewport
-    panel.node.style.setProperty('--height', wide.matches ? '' : height + 'px')
-    panel.node.style.setProperty('--top', wide.matches ? '' : offsetTop + 'px')
+    const set = (name, value) => app.panel.node.style.setProperty(name, full.matches ? value + 'px' : '')
+    set('--height', height)
+    set('--top', offsetTop)
   }
 
-  /** Open the chat. `quiet` leaves the focus where it is (after a page change). */
-  const open = (quiet) => {
-    if (panel && !panel.node.hidden) return
-    if (!panel) {
-      drawPanel()
-      app.restore()
-    }
-    before = root.activeElement || document.activeElement
-    panel.node.hidden = false
-    launcher.hidden = true
-    tabMemory(true)
-    keyboard()
-    panel.fill()
-    if (quiet !== true) (matchMedia('(pointer: coarse)').matches ? panel.node : panel.input).focus({ preventScroll: true })
-    emit('open')
+  /** Draw launcher and dialog anew from the settings in force. */
+  const draw = () => {
+    app.settings = settle(served, page, options)
+    app.t = wording(app.settings, locale, texts)
+    style()
+    const { launcherIcon, launcherText } = app.settings
+    const label = app.t('open') + (launcherText && ': ' + launcherText)
+    launcher = h('button', { class: 'launcher', 'aria-label': label, 'aria-haspopup': 'dialog', onclick: () => open() }, SHAPES[launcherIcon] ? icon(launcherIcon) : launcherIcon, launcherText)
+    frame.setAttribute('aria-label', app.t('name'))
+    frame.lang = locale
+    frame.dir = locale === 'ar' ? 'rtl' : 'ltr'
+    launcher.hidden = isOpen()
+    frame.replaceChildren(launcher)
+    if (app.panel) drawPanel()
   }
-  const close = () => {
-    if (!panel || panel.node.hidden) return
-    const had = root.activeElement
-    panel.node.hidden = true
-    launcher.hidden = false
-    launcher.classList.remove('news')
-    tabMemory(false)
-    if (had) (before && before.isConnected && before !== document.body && before !== host && !launcher.contains(before) ? before : launcher).focus({ preventScroll: true })
-    emit('close')
+  const drawPanel = () => {
+    const old = app.panel
+    app.panel = buildPanel(app)
+    app.panel.node.hidden = !old || old.node.hidden
+    app.panel.input.value = old ? old.input.value : ''
+    frame.append(app.panel.node)
+    app.panel.fill()
+    app.panel.working(app.busy())
+    network()
   }
-  app.close = close
-  app.news = () => {
-    if (!panel.node.hidden) return
-    launcher.classList.add('news')
-    launcher.setAttribute('aria-label', `${app.t('open')} (${app.t('latest')})`)
-  }
-
-  const watched = [
-    [dark, 'change', style],
-    [window, 'online', network],
-    [window, 'offline', network],
-    [wide, 'change', keyboard],
-    ...(window.visualViewport ? [[visualViewport, 'resize', keyboard], [visualViewport, 'scroll', keyboard]] : []),
-  ]
-  for (const [target, name, listener] of watched) target.addEventListener(name, listener)
-
-  apply()
-  document.documentElement.append(host)
-  if (app.pending()) {
+  const prepare = () => {
+    if (app.panel) return
     drawPanel()
     app.restore()
   }
-  if (tabMemory() && wide.matches) open(true)
+
+  /** `quiet` leaves the focus where it is: after a page change. */
+  const open = (quiet) => {
+    if (isOpen()) return
+    prepare()
+    before = document.activeElement
+    launcher.classList.remove('news')
+    launcher.hidden = true
+    app.panel.node.hidden = false
+    remember('open')
+    keyboard()
+    app.panel.fill()
+    app.panel.fit()
+    if (!quiet) (matchMedia('(pointer: coarse)').matches ? app.panel.node : app.panel.input).focus()
+    emit('open')
+  }
+  const close = () => {
+    if (!isOpen()) return
+    const focused = root.activeElement
+    app.panel.node.hidden = true
+    launcher.hidden = false
+    remember('')
+    if (focused) (before?.isConnected && ![document.body, host].includes(before) ? before : launcher).focus()
+    emit('close')
+  }
+
+  const life = new AbortController()
+  const watch = (target, name, listener) => target.addEventListener(name, listener, { signal: life.signal })
+  watch(dark, 'change', style)
+  watch(full, 'change', keyboard)
+  watch(window, 'online', network)
+  watch(window, 'offline', network)
+  watch(visualViewport, 'resize', keyboard)
+  watch(visualViewport, 'scroll', keyboard)
+  draw()
+  document.documentElement.append(host)
+  if (app.pending()) prepare()
+  if (remember() && !full.matches) open(true)
 
   return {
-    open,
+    open: () => open(),
     close,
     ask: (text) => {
       open()
       return app.ask(text)
     },
-    configure: (more) => {
+    configure: async (more) => {
       options = { ...options, ...more }
-      apply()
+      const wanted = language(settle(served, page, options).locale)
+      if (wanted !== locale) [texts, locale] = [await readTexts(wanted), wanted]
+      draw()
     },
     destroy: () => {
-      app.stop(true)
-      for (const [target, name, listener] of watched) target.removeEventListener(name, listener)
+      app.stop()
+      life.abort()
       host.remove()
     },
   }
 }
 
 const begin = async () => {
-  if (!page.apiKey) return log('apiKey is missing: set window.ChatConnectConfig = {apiKey, baseUrl} before the script.')
-  if (!ORIGIN) return log(`baseUrl is not an address: ${BASE}`)
-  if (!document.adoptedStyleSheets || !Element.prototype.attachShadow) return log('this browser is too old for the chat.')
-  const service = connect(BASE + '/api/widget', page.apiKey)
   try {
-    const { widget } = await service.json('/config')
-    return launch(service, widget)
+    if (!page.apiKey) throw Error('apiKey is missing: set window.ChatConnectConfig = {apiKey, baseUrl} before the script')
+    if (!ORIGIN) throw Error('baseUrl is no address: ' + BASE)
+    const service = connect(BASE + '/api/widget', page.apiKey)
+    const wanted = language(page.locale)
+    const [{ widget }, texts] = await Promise.all([service.json('/config'), readTexts(wanted)])
+    const locale = language(settle(widget, page).locale)
+    return launch(service, widget, locale, locale === wanted ? texts : await readTexts(locale))
   } catch (failure) {
-    return log(failure.status ? `the service refused: ${failure.message}` : `no service at ${BASE}; the chat stays away. (${failure.message})`)
+    warn(`The chat stays away from this page: ${failure.message} (${BASE})`)
   }
 }
 
-if (window.ChatConnect) log('the widget is already on this page.')
+if (window.ChatConnect) warn('The chat is already on this page.')
 else {
   const started = begin()
-  let gone = false
-  const later = (name) => async (value) => {
-    const widget = await started
-    return widget && !gone ? widget[name](value) : undefined
-  }
+  const later = (name) => async (value) => (await started)?.[name](value)
+  const destroy = later('destroy')
   window.ChatConnect = {
     version: VERSION,
-    open: later('open'),
-    close: later('close'),
-    ask: later('ask'),
-    configure: later('configure'),
+    ...Object.fromEntries(['open', 'close', 'ask', 'configure'].map((name) => [name, later(name)])),
     /** Listen to ready, open, close, question, answer, error, feedback or erase; returns what stops listening. */
     on: (name, listener) => {
-      ;(listeners[name] ||= new Set()).add(listener)
-      return () => listeners[name].delete(listener)
+      const heard = (listeners[name] ||= new Set())
+      heard.add(listener)
+      return () => heard.delete(listener)
     },
-    destroy: async () => {
-      await later('destroy')()
-      gone = true
+    destroy: () => {
       delete window.ChatConnect
+      return destroy()
     },
   }
   started.then((widget) => widget && emit('ready'))
