@@ -70,7 +70,7 @@ def test_an_upload_answers_and_a_deletion_stops_it(product: Product) -> None:
     assert (done["status"], done["progress"], done["errorMessage"]) == ("completed", 100, None)
     ask = {"message": "When does the lounge open?"}
     _, answer = product.json("POST", "/api/widget/chat", ask, x_api_key=product.widget_key)
-    assert [source["documentId"] for source in answer["sources"]] == ["lounge"]
+    assert answer["sources"][0]["documentId"] == "lounge"
     assert "half past six" in answer["sources"][0]["excerpt"]
 
     rebuilt = product.manage("reindex", "--client", client_id, "--document", "lounge")
