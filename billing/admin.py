@@ -13,7 +13,6 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from billing import invoice_files
 from billing.models import (
     Alert,
     BillingEvent,
@@ -125,6 +124,8 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     def file_view(self, request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         """The invoice as a download, "pdf" or "csv"."""
+        from billing import invoice_files  # draws PDFs: half a second that every start would pay
+
         invoice = get_object_or_404(Invoice.objects.select_related("credits"), pk=pk)
         if not self.has_view_permission(request, invoice):
             raise PermissionDenied

@@ -169,7 +169,6 @@ MEDIA_ROOT = DATA_DIR / "files"
 
 # --- Django ---------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",
     "config",
     "tenants",
     "billing",

@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import time
 from functools import lru_cache
+from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.db import connection
 from django.utils.crypto import salted_hmac
@@ -30,14 +30,20 @@ def open_scope(scope: str) -> None:
     issued = int(time.time())
     signature = hmac.digest(process_key(settings.SECRET_KEY), f"{scope}@{issued}".encode(), "sha256")
     raw = connection.connection
-    with connection.wrap_database_errors, raw.pipeline(), psycopg.Cursor(raw) as cursor:
+    with connection.wrap_database_errors, raw.pipeline(), _plain_cursor(raw) as cursor:
         cursor.execute("SELECT tenancy.enter(%s, %s, %s)", (scope, issued, signature))
 
 
 def close_scope() -> None:
     """Leave the running transaction without a scope."""
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with connection.wrap_database_errors, _plain_cursor(connection.connection) as cursor:
         cursor.execute("SELECT set_config('tenancy.scope', '', true)")
+
+
+def _plain_cursor(raw: Any) -> Any:
+    from psycopg import Cursor  # on SQLite it is never loaded
+
+    return Cursor(raw)
 
 
 @lru_cache(maxsize=8)

