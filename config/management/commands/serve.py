@@ -1,13 +1,18 @@
 """`manage.py serve`: everything a laptop needs, in one process."""
 
+import os
+import time
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
 
 from config.demo import QUESTION, load_demo
+from knowledge import queue
+from knowledge.vectors import embedded
 
 
 class Command(BaseCommand):
@@ -48,9 +53,23 @@ class Command(BaseCommand):
 
         from config.asgi import application
 
+        _wait_for_documents()
         url = f"http://{host}:{port}"
         endpoint = f"tcp:port={port}:interface={quoteStringArgument(host)}"
         server = Server(application, endpoints=[endpoint], ready_callable=lambda: self._banner(url, key))
         server.run()
         if server.abort_start:
             raise CommandError(f"Port {port} is taken. Choose another: make run PORT=…")
+        embedded.release()
+        self.stdout.flush()
+        os._exit(0)  # the ingestion thread may be in native code, which aborts when an interpreter ends around it
+
+
+def _wait_for_documents() -> None:
+    """Until what was uploaded is ingested (the demo's documents at the first start), so that the first question is
+    answered from all of it."""
+    waiting = queue.depth()
+    with tqdm(total=waiting, desc="Reading documents", unit="document", disable=None if waiting else True, leave=False) as bar:
+        while left := queue.depth():
+            bar.update(waiting - left - bar.n)
+            time.sleep(0.1)
