@@ -1,86 +1,88 @@
 """A question to the client's passages that may answer it: the only door through which chat reaches knowledge."""
 
+import asyncio
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import structlog
 from channels.db import database_sync_to_async
 from django.db.models import F
+from django.db.models.functions import Substr
 
 from knowledge.embeddings import EmbeddingError, get_embedder
-from knowledge.embeddings.models import model_of
-from knowledge.models import Chunk
-from knowledge.ranking import Scored, rank
-from knowledge.vectors import VectorError, VectorStore
+from knowledge.embeddings.models import Ranking, model_of
+from knowledge.models import Chunk, DocumentVersion
+from knowledge.passages import Passage, select
+from knowledge.vectors import Candidate, VectorError, VectorStore
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
 
+__all__ = ["Passage", "search"]
+
 log = structlog.get_logger(__name__)
-CANDIDATES = 50  # a leg; deeper ones changed no figure
-
-
-@dataclass(frozen=True)
-class Passage:
-    """A chunk of a live document: `text` is `parsed_text[start:end]`; `score` is 0..1, comparable between questions."""
-
-    chunk_id: uuid.UUID
-    document_id: str
-    title: str
-    text: str
-    start: int
-    end: int
-    page: int | None
-    page_to: int | None
-    index: int
-    heading_path: tuple[str, ...]
-    score: float
-    version_id: int
+CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
+FIELDS = (
+    "pk",
+    "version__document__external_id",
+    "version__document__title",
+    "text",
+    "start",
+    "end",
+    "page_from",
+    "page_to",
+    "index",
+    "heading_path",
+    "version_id",
+    "tokens",
+)
 
 
 async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list[Passage]:
-    """At most `limit` passages, best first; none when nothing passes the model's threshold.
+    """At most `limit` passages, best first; none when nothing in the client's documents is on the question's topic.
 
     Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
     """
     try:
-        store = VectorStore.for_client(client_id)
-        vector = await get_embedder(store.model).embed_question(question)
+        store = await asyncio.to_thread(VectorStore.for_client, client_id)
+        vector = await get_embedder(store.model, client_id).embed_question(question)
         candidates = await store.search(vector, question, CANDIDATES)
     except (VectorError, EmbeddingError) as error:
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
-    ranked = rank(candidates, model_of(store.model).ranking)
-    if not ranked:
+    ranking = model_of(store.model).ranking
+    ranked = rank(candidates, ranking)
+    if not ranked or ranked[0][1] < ranking.threshold:
         return []
-    return (await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked))[:limit]
+    passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
+    return passages if passages and passages[0].score >= ranking.threshold else []
 
 
-def _load(client_id: uuid.UUID, ranked: Sequence[Scored]) -> list[Passage]:
-    """The rows of the points that still are part of a live version: rows are the truth, points may lag behind."""
+def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.UUID, float]]:
+    """Ids with their scores, best first, equals in the order of their ids."""
+    scored = [(c.id, ranking.score(ranking.relevance(c.dense, c.sparse, c.coverage))) for c in candidates]
+    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _load(client_id: uuid.UUID, ranked: Sequence[tuple[uuid.UUID, float]], limit: int) -> list[Passage]:
+    """Passages of the rows behind the points. Rows are the truth: a point without a live row is passed over."""
     with client_scope(client_id):
-        rows = (
-            Chunk.objects.filter(pk__in=[scored.id for scored in ranked], version__document__live=F("version"))
-            .select_related("version__document")
-            .defer("version__text")
-        )
-        by_id = {row.pk: row for row in rows}
-    return [_passage(by_id[scored.id], scored.score) for scored in ranked if scored.id in by_id]
+        return select(_live(ranked, 2 * limit), limit, _between)
 
 
-def _passage(row: Chunk, score: float) -> Passage:
-    document = row.version.document
-    return Passage(
-        chunk_id=row.pk,
-        document_id=document.external_id,
-        title=document.title,
-        text=row.text,
-        start=row.start,
-        end=row.end,
-        page=row.page_from,
-        page_to=row.page_to,
-        index=row.index,
-        heading_path=tuple(row.heading_path),
-        score=score,
-        version_id=row.version_id,
-    )
+def _live(ranked: Sequence[tuple[uuid.UUID, float]], batch: int) -> Iterator[tuple[Passage, int]]:
+    """The ranked chunks that are part of their document's live version, with their tokens."""
+    for at in range(0, len(ranked), batch):
+        scores = dict(ranked[at : at + batch])
+        live = Chunk.objects.filter(pk__in=list(scores), version__document__live=F("version"))
+        rows = {row[0]: row for row in live.values_list(*FIELDS)}
+        for pk in scores:
+            if pk in rows:
+                *fields, heading_path, version_id, tokens = rows[pk]
+                yield Passage(*fields, tuple(heading_path), scores[pk], version_id), tokens
+
+
+def _between(left: Passage, right: Passage) -> str:
+    """The document's text between two chunks that do not touch (white space, as a rule)."""
+    length = right.start - left.end
+    texts = DocumentVersion.objects.filter(pk=left.version_id).values_list(Substr("text", left.end + 1, length))
+    return texts.get()[0]

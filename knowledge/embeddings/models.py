@@ -4,29 +4,42 @@ A model is named in the index by its key, `name@dimensions` (a `/` becomes `~`, 
 directories and collections): the same name at another size is another model.
 """
 
+import functools
+import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from django.conf import settings
+
+RANKINGS = Path(__file__).parent / "rankings.json"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How raw scores become one 0..1 score; every figure is measured by `manage.py tune_retrieval`.
+    """How raw scores become one score, 0..1. `manage.py tune_retrieval --save` writes them to rankings.json.
 
-    relevance = dense_weight * cosine + (1 - dense_weight) * BM25 share; score = logistic((relevance - middle) / scale).
+    relevance = dense * cosine + sparse * BM25 share + coverage * coverage: a convex combination (the three weights
+    add up to 1) of scores that are at most 1. score = logistic((relevance - middle) / scale), about the probability
+    that the question is on topic. A question is refused when no passage's score reaches `threshold`.
     """
 
-    dense_weight: float = 0.35
+    dense: float
+    sparse: float
+    coverage: float
     middle: float = 0.25
-    scale: float = 0.05
+    scale: float = 0.03
     threshold: float = 0.5
 
-    def relevance(self, dense: float, sparse: float) -> float:
-        return self.dense_weight * dense + (1 - self.dense_weight) * sparse
+    def relevance(self, dense: float, sparse: float, coverage: float) -> float:
+        return self.dense * dense + self.sparse * sparse + self.coverage * coverage
 
     def score(self, relevance: float) -> float:
-        return 1 / (1 + math.exp((self.middle - relevance) / self.scale))
+        return 1 / (1 + math.exp(min(700.0, (self.middle - relevance) / self.scale)))
+
+
+# For a model that nobody has measured here: between what the measured ones want.
+UNMEASURED = Ranking(0.4, 0.5, 0.1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,10 @@ class EmbeddingModel:
     dimensions: int
     provider: str = "openai"
     shortens: bool = False  # the provider can cut vectors to fewer dimensions
-    ranking: Ranking = Ranking()
+
+    @property
+    def ranking(self) -> Ranking:
+        return _rankings().get(self.name, UNMEASURED)
 
     @property
     def key(self) -> str:
@@ -52,6 +68,11 @@ MODELS = {
         EmbeddingModel("text-embedding-3-large", 3072, shortens=True),
     )
 }
+
+
+@functools.cache
+def _rankings() -> dict[str, Ranking]:
+    return {name: Ranking(**figures) for name, figures in json.loads(RANKINGS.read_text()).items()}
 
 
 def wanted_model() -> EmbeddingModel:

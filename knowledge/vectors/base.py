@@ -36,12 +36,14 @@ class Candidate:
 
     `dense` is the cosine of its best window with the question. `sparse` is its BM25 (IDF over the client's own
     passages) as a share, 0..1, of what the question's words could earn at most, so that it compares between
-    questions and between clients.
+    questions and between clients. `coverage` is likewise how much of the question it holds, 0..1, with every word
+    worth the same.
     """
 
     id: uuid.UUID
     dense: float
     sparse: float
+    coverage: float
 
 
 class VectorStore(ABC):

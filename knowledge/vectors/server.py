@@ -65,22 +65,25 @@ class ServerStore(VectorStore):
         if terms.indices:
             asked[SPARSE] = models.SparseVector(indices=terms.indices, values=terms.values)
 
-        async def scores(conditions: dict[str, models.Filter]) -> legs.Found:
-            requests = [self._nearest(leg, asked[leg], condition, limit) for leg, condition in conditions.items()]
+        async def scores(wanted: dict[str, models.Filter], limit: int) -> legs.Found:
+            requests = [self._nearest(leg, asked, condition, limit) for leg, condition in wanted.items()]
             answers = await self._ask(lambda client, name: client.query_batch_points(name, requests))
             found = [{uuid.UUID(str(point.id)): point.score for point in answer.points} for answer in answers]
-            return dict(zip(conditions, found, strict=True))
+            return dict(zip(wanted, found, strict=True))
 
         counting = self._ask(lambda client, name: client.count(name, count_filter=self._only()))
-        found, passages = await asyncio.gather(scores(dict.fromkeys(asked, self._only())), counting)
+        found, passages = await asyncio.gather(scores(dict.fromkeys(asked, self._only()), limit), counting)
         if missed := legs.missing(found):
-            for leg, more in (await scores({leg: self._only(among=ids) for leg, ids in missed.items()})).items():
-                found[leg] |= more
+            more = await scores({leg: self._only(among=ids) for leg, ids in missed.items()}, 2 * limit)
+            for leg, ids in more.items():
+                found.setdefault(leg, {}).update(ids)
         return legs.candidates(found, terms, passages.count)
 
-    def _nearest(self, leg: str, query: Any, condition: models.Filter, limit: int) -> models.QueryRequest:
-        ours = models.SearchParams(idf=models.IdfCorpusParams(corpus=self._only())) if leg == SPARSE else None
-        return models.QueryRequest(query=query, using=leg, filter=condition, limit=limit, params=ours)
+    def _nearest(self, leg: str, asked: dict[str, Any], condition: models.Filter, limit: int) -> models.QueryRequest:
+        using = DENSE if leg == DENSE else SPARSE
+        corpus = self._only(legs.NO_VERSION if leg == legs.COVERAGE else None)
+        params = None if leg == DENSE else models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
+        return models.QueryRequest(query=asked[using], using=using, filter=condition, limit=limit, params=params)
 
     def _row(self, point: Point) -> models.PointStruct:
         terms = sparse.document(point.text)

@@ -68,16 +68,18 @@ class Shards:
         if terms.indices:
             asked[SPARSE] = terms
 
-        def scores(leg: str, condition: edge.Filter) -> dict[Any, float]:
-            nearest = edge.Query.Nearest(asked[leg], using=leg)
-            params = RESCORED if leg == DENSE else edge.SearchParams(idf=edge.IdfParams(corpus=ours))
-            found = shard.query(edge.QueryRequest(limit=limit, query=nearest, filter=condition, params=params))
-            return {point.id: point.score for point in found}
+        def scores(leg: str, condition: edge.Filter, limit: int) -> dict[Any, float]:
+            using = DENSE if leg == DENSE else SPARSE
+            nearest = edge.Query.Nearest(asked[using], using=using)
+            request = edge.QueryRequest(
+                limit=limit, query=nearest, filter=condition, params=_params(leg, client_id), with_payload=False
+            )
+            return {point.id: point.score for point in shard.query(request)}
 
         with _our_errors():
-            found = {leg: scores(leg, ours) for leg in asked}
+            found = {leg: scores(leg, ours, limit) for leg in asked}
             for leg, missed in legs.missing(found).items():
-                found[leg] |= scores(leg, _only(client_id, among=missed))
+                found.setdefault(leg, {}).update(scores(leg, _only(client_id, among=missed), len(missed)))
             return legs.candidates(found, terms, shard.count(edge.CountRequest(filter=ours)))
 
     def close(self) -> None:
@@ -133,6 +135,14 @@ def _only(client_id: uuid.UUID, version_id: int | None = None, among: set[Any] |
     if among is not None:
         must.append(edge.HasIdCondition(among))
     return edge.Filter(must=must)
+
+
+def _params(leg: str, client_id: uuid.UUID) -> edge.SearchParams:
+    """The IDF is over the client's passages; for the coverage over none of them."""
+    if leg == DENSE:
+        return RESCORED
+    corpus = _only(client_id, legs.NO_VERSION if leg == legs.COVERAGE else None)
+    return edge.SearchParams(idf=edge.IdfParams(corpus=corpus))
 
 
 @contextlib.contextmanager

@@ -52,10 +52,14 @@ def question(text: str) -> edge.SparseVector:
     return edge.SparseVector(list(weights), list(weights.values()))
 
 
-def highest_score(terms: edge.SparseVector, passages: int) -> float:
-    """The BM25 of a passage full of all these terms, were it the only one of `passages` to hold them."""
-    rarest = math.log(1 + (passages - 0.5) / 1.5)  # the engine's IDF of a term that one passage has
-    return sum(terms.values) * rarest * TOP
+def highest_score(terms: edge.SparseVector, idf: float) -> float:
+    """The BM25 of a passage full of all these terms, were each worth `idf`."""
+    return sum(terms.values) * idf * TOP
+
+
+def rarest_idf(passages: int) -> float:
+    """The engine's IDF of a term that one of `passages` has."""
+    return math.log(1 + (passages - 0.5) / 1.5)
 
 
 def content_words(text: str) -> list[str]:
