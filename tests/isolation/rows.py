@@ -59,7 +59,7 @@ def _value(field: Any, client: Client, rows: Rows) -> Any:
     if isinstance(field, models.DecimalField):
         return Decimal(number)
     if isinstance(field, models.IntegerField):
-        return number % 100
+        return number % 20  # an hour of a day, too
     if isinstance(field, models.JSONField):
         return {"note": canary(client)} if field.default is dict else [canary(client)]
     return f"{canary(client)}-{number}"[: field.max_length]

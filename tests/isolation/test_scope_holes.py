@@ -70,7 +70,7 @@ READS: dict[str, Ask] = {
     "alias": lambda m, id: ids(m.objects.alias(c=F("client_id")).exclude(c=None)),
     "union": lambda m, id: ids(m.objects.order_by().union(m._base_manager.order_by(), all=True)),
     "intersection": lambda m, id: ids(m.objects.order_by().intersection(m._base_manager.order_by())),
-    "difference": lambda m, id: ids(m.objects.order_by().difference(m._base_manager.none())),
+    "difference": lambda m, id: ids(m.objects.order_by().difference(m._base_manager.order_by().none())),
     "or of two": lambda m, id: ids(m.objects.filter(pk=id) | m.objects.all()),
     "and of two": lambda m, id: ids(m.objects.filter(pk=id) & m.objects.all()),
     "subquery": lambda m, id: ids(m.objects.filter(pk__in=m._base_manager.values("pk"))),
