@@ -31,7 +31,10 @@ from tests.contracts.llm_server import (
     status,
 )
 
-PASSAGES = [passage("Shoes can be returned within 30 days. Sale items can't be returned."), passage("We are in Köln.", number=1)]
+PASSAGES = [
+    passage("Shoes can be returned within 30 days. Sale items can't be returned."),
+    passage("We are in Köln.", number=1),
+]
 PIECES = ["Grüß", " dich 👋🏽", "", "\r\n", "42", ' {"a": "b"}', " end"]
 
 
@@ -123,7 +126,9 @@ async def failed(prompt: llms.Prompt, model: str) -> tuple[llms.LlmError, list[s
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
-async def test_pieces_arrive_as_produced_however_the_bytes_are_cut(provider: Provider, server: LlmServer, prompt: Any, size: int):
+async def test_pieces_arrive_as_produced_however_the_bytes_are_cut(
+    provider: Provider, server: LlmServer, prompt: Any, size: int
+):
     server.script(cut(provider.events(PIECES), size))
     pieces, stream = await drained(prompt, provider.model)
     assert pieces == [piece for piece in PIECES if piece]
@@ -188,7 +193,18 @@ async def test_anthropic_cache_reads_and_writes_are_in_the_usage_and_the_cost(se
 
 
 async def test_anthropic_citations_become_marks_at_the_end_of_their_text_block(server: LlmServer, prompt: Any):
-    pieces = ["Within 30 days", citation(0, 1), ".", BLOCK, " In ", "Köln.", citation(1, 1), citation(1, 1), BLOCK, " Bye."]
+    pieces = [
+        "Within 30 days",
+        citation(0, 1),
+        ".",
+        BLOCK,
+        " In ",
+        "Köln.",
+        citation(1, 1),
+        citation(1, 1),
+        BLOCK,
+        " Bye.",
+    ]
     server.script(anthropic_events(pieces))
     found, _ = await drained(prompt, "claude-sonnet-4-5")
     assert found == ["Within 30 days", ".", "[1#0]", " In ", "Köln.", "[2#0]", " Bye."]
@@ -318,7 +334,9 @@ async def test_half_a_stream_is_an_error_and_is_not_tried_again(
     assert stream.usage.exact is False
 
 
-@pytest.mark.parametrize("rubbish", [b"data: {not json\n\n", b"data: 42\n\n", b'data: {"choices": 7, "type": 1}\n\n', b"data: \xff\xfe\n\n"])
+@pytest.mark.parametrize(
+    "rubbish", [b"data: {not json\n\n", b"data: 42\n\n", b'data: {"choices": 7, "type": 1}\n\n', b"data: \xff\xfe\n\n"]
+)
 async def test_a_malformed_event_is_an_error(provider: Provider, server: LlmServer, prompt: Any, rubbish: bytes):
     server.script([*provider.unfinished(["half"]), rubbish, *provider.events(["more"])])
     error, pieces, _ = await failed(prompt, provider.model)
@@ -375,8 +393,7 @@ async def test_closing_the_stream_closes_the_connection_and_knows_the_tokens(
 async def test_cancelling_the_reader_closes_the_connection(provider: Provider, server: LlmServer, prompt: Any):
     server.script([HANG])
     task = asyncio.create_task(drained(prompt, provider.model))
-    while not server.requests:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.wait_for_requests, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -388,7 +405,9 @@ async def test_cancelling_the_reader_closes_the_connection(provider: Provider, s
 
 async def test_a_model_that_its_maker_withdrew_is_replaced_by_its_successor(server: LlmServer, prompt: Any):
     server.script(
-        status(404, body={"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5"}}),
+        status(
+            404, body={"type": "error", "error": {"type": "not_found_error", "message": "model: claude-sonnet-4-5"}}
+        ),
         Reply(anthropic_events(["ok"])),
     )
     pieces, stream = await drained(prompt, "claude-sonnet-4-5")
@@ -417,3 +436,29 @@ async def test_nobody_steps_in_after_the_first_piece(server: LlmServer, prompt: 
     server.script(Reply(openai_events(["half"], finish=None)), Reply(anthropic_events(["other"])))
     error, pieces, _ = await failed(prompt, "gpt-4o-mini")
     assert (error.reached_model, pieces, len(server.requests)) == (True, ["half"], 1)
+
+
+# --- servers of one's own ---------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_sends_no_usage_is_estimated(server: LlmServer, prompt: Any):
+    server.script([*openai_events(["Thirty days."])[:-2], b"data: [DONE]\n\n"])
+    _, stream = await drained(prompt, "llama3.2")
+    assert stream.usage == llms.Usage("llama3.2", stream.usage.prompt_tokens, 3, exact=False)
+    assert 1000 < stream.usage.prompt_tokens < 2000
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["<think>", "Hm, [1]?", "\n", "</think>", "Thirty", " days."], "Thirty days."),
+        (["<thi", "nk>no</thi", "nk> Thirty"], "Thirty"),
+        (["<", "3 it"], "<3 it"),
+        ([" Thirty <think> days"], " Thirty <think> days"),
+    ],
+)
+async def test_what_an_open_model_thinks_aloud_is_not_said(
+    server: LlmServer, prompt: Any, pieces: list[str], expected: str
+):
+    server.script(openai_events(pieces))
+    assert "".join((await drained(prompt, "qwen3"))[0]) == expected
