@@ -48,9 +48,9 @@ _WORDS = {
 }
 _VOCABULARY: dict[str, frozenset[str]] = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _LETTERS = {"de": "äöüß", "fr": "çèêœùûî", "es": "ñ¿¡", "pt": "ãõ", "pl": "ąćęłńśźż", "tr": "ğışİ"}
-_FILLERS = frozenset(  # may follow a phrase of small talk
+_MAY_FOLLOW = (  # a phrase of small talk
     "there|everyone|all|team|again|you|so much|very much|for your help|for the help|your help|and|guys|sir|madam|bot|"
-    "und|alle|zusammen|et|à tous|y|e".split("|")
+    "und|alle|zusammen|et|à tous|y|e"
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
@@ -118,7 +118,7 @@ def _small_talk() -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
         for language, listed in languages.items():
             for each in listed.split("|"):
                 phrases.setdefault(_folded(each), (kind, language))
-    return phrases, _FILLERS
+    return phrases, frozenset(_MAY_FOLLOW.split("|"))
 
 
 @cache

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tenants.models import Client
 
 
+PROMPT_VERSION = 1  # part of the answer cache's key: raise it with every change of what a model is told
 SMALLEST_CONTEXT = 8_192  # tokens; of the models that people run themselves
 CHARACTERS_PER_TOKEN = 3  # on the safe side: English has four to five
 LAST_TURNS = 6

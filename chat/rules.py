@@ -1,6 +1,4 @@
-"""What a model is told, word for word. chat/prompts.py puts it together."""
-
-PROMPT_VERSION = 1  # part of the answer cache's key: raise it with every change of what a model is told
+"""What a model is told, word for word. chat/prompts.py puts it together; a change here raises its PROMPT_VERSION."""
 
 # Longer than the 1,024 tokens below which claude-sonnet-4-5 and OpenAI cache nothing (and don't say so).
 RULES = """\

@@ -78,12 +78,9 @@ class OpenAiCall:
         begun = self._thoughts.lstrip()
         if THINK.startswith(begun[: len(THINK)]) and "</think>" not in begun and not self._tally.stop:
             return ""
-        if begun.startswith(THINK):
-            begun = begun.partition("</think>")[2].lstrip()
-        else:
-            begun = self._thoughts
-        self._thoughts = None if begun else ""
-        return begun
+        said = begun.partition("</think>")[2].lstrip() if begun.startswith(THINK) else self._thoughts
+        self._thoughts = None if said else ""
+        return said
 
     def translate(self, error: Exception) -> LlmError | None:
         if isinstance(error, openai.APIStatusError):

@@ -79,7 +79,7 @@ class Stream:
 
 
 def preload() -> None:
-    """Import the configured providers' SDKs at process start: it takes seconds, which the first answer would wait for."""
+    """Import the configured providers' SDKs, for process start: the first answer would wait seconds for it."""
     for provider in filter(choice.is_configured, ("anthropic", "openai")):
         importlib.import_module(f"chat.llms.{provider}")
 

@@ -14,8 +14,8 @@ SHOP = [
             (
                 "Returns policy",
                 "Returns\nYou can return any item within 30 days of delivery. Items must be unused and in their "
-                "original packaging. Sale items can't be returned. Refunds are made to the original payment method within 5 "
-                "working days.",
+                "original packaging. Sale items can't be returned. Refunds are made to the original payment method "
+                "within 5 working days.",
             ),
             (
                 "Shipping",

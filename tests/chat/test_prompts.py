@@ -121,9 +121,8 @@ def test_the_cached_prefix_is_the_same_for_every_question_of_a_client_and_long_e
     assert one[0] == other[0]
     assert one[1] != other[1]
     plain = prompts.anthropic_system(prompts.build(Client(name="Acme"), "A?", [passage("One.")]), native=True)
-    assert (
-        tokens.count(plain[0]["text"]) >= 1100
-    )  # the longest minimum is 1,024 tokens; the rest is for the difference in counting
+    least = max(model.min_cacheable for model in MODELS.values())
+    assert tokens.count(plain[0]["text"]) >= 1.05 * least  # and some more, because each counts in its own way
 
 
 def test_openai_s_messages_share_their_prefix_up_to_the_fence():
@@ -153,12 +152,17 @@ def test_a_search_result_s_blocks_are_the_passage_s_sentences_between_two_fences
 
 
 def test_what_does_not_fit_in_a_small_context_is_left_out_oldest_turns_first():
-    history = [Turn("visitor", "old " * 400), Turn("assistant", "answer"), Turn("visitor", "new"), Turn("assistant", "yes")]
+    history = [
+        Turn("visitor", "old " * 400),
+        Turn("assistant", "answer"),
+        Turn("visitor", "new"),
+        Turn("assistant", "yes"),
+    ]
     passages = [passage("word " * 600, number=n) for n in range(8)]
     client = Client(name="Acme")
     roomy = prompts.build(client, "Question?", passages, history, context=100_000)
     assert (len(roomy.passages), len(roomy.history)) == (8, 4)
-    tight = prompts.build(client, "Question?", passages[:4], history, context=8_192)
+    tight = prompts.build(client, "Question?", passages[:4], history, context=7_000)
     assert (len(tight.passages), [turn.text for turn in tight.history]) == (4, ["new", "yes"])
     tighter = prompts.build(client, "Question?", passages, history, context=8_192)
     assert 3 <= len(tighter.passages) < 8
