@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 # [1]  [1, 3]  [2-4]  [^1]  [2#5]  [Passage 2]  【1】  【1†source】
 _NUMBERS = r"\d{1,3}(?:#\d{1,4})?"
-_WORDS = r"(?:\^|passages?|sources?|search results?|results?|quellen?|fuentes?|p\.)"
+_WORDS = r"(?:\^|passages?|sources?|search results?|results?|quellen?|fuentes?)"
+_SEVERAL = rf"{_NUMBERS}(?:\s?(?:[,;&–-]|,? and)\s?{_NUMBERS}){{0,9}}"
 _MARK = re.compile(
-    rf"([ \t]*)(?:\[|【)\s?(?:{_WORDS})?[ \t#.:]{{0,2}}({_NUMBERS}(?:\s?(?:[,;&–-]|,? and)\s?{_NUMBERS}){{0,9}})(?:†[^\]】\n]{{0,20}})?\s?(?:\]|】)",
+    rf"([ \t]*)[\[【]\s?(?:{_WORDS})?[ \t#.:]{{0,2}}({_SEVERAL})(?:†[^\]】\n]{{0,20}})?\s?[\]】]",
     re.I,
 )
 _OPENED = re.compile(r"[\[【][^\]】\n]{0,12}$")

@@ -89,7 +89,7 @@ def _is_heading(text: str) -> bool:
 
 
 def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, float]:
-    """How much each wanted word tells: rare among the retrieved sentences tells more; in none of them, still something."""
+    """How much each wanted word tells: rare among the sentences tells more; in none, still something."""
     weights = {}
     for word in wanted:
         either = {word, concept_of(word)}

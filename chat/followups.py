@@ -1,5 +1,6 @@
-"""A question that hangs on the conversation before it ("and for kids?") made to stand alone, so that it can be searched for."""
+"""A question that hangs on the conversation before it ("and for kids?") made to stand alone, to be searched for."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from chat.llms import LlmError, Model, Turn, Usage, stream
 from chat.words import stems
 
 LONGEST = 300  # characters of a rewritten question
+SECONDS = 3.0  # for the small call; the visitor waits for it
 
 # How a follow-up begins, and the words in it that point back, in the languages that the product speaks.
 _BEGINS = re.compile(
@@ -24,11 +26,13 @@ _POINTS_BACK = re.compile(
     r"das|dies|diese[rsnm]?|davon|dafür|dazu|damit|darauf|dort|sie|ihn|ihm|"
     r"ça|cela|celui|celle|ceux|celles|là|en|"
     r"eso|esto|ese|esa|esos|esas|ello|isso|isto|esse|essa|"
+    r"auch für|auch bei|also for|also apply|aussi pour|también para|também para|anche per|ook voor|"
     r"quello|quella|questo|questa|dat|die|deze|daar|это|этот|эта|они|он|она)\b|それ|これ|その|它|这个|那个|ذلك|هذا|هذه",
     re.I,
 )
 _POINTS_FORWARD = re.compile(
-    r"\b(?:is it|was it|it is|it's|does it take|gibt es|geht es|est-ce|il y a|is there|are there|there is|there are|y a-t-il|"
+    r"\b(?:is it|was it|it is|it's|does it take|is there|are there|there is|there are|"
+    r"gibt es|geht es|est-ce|il y a|y a-t-il|"
     r"die|das|sie|en|one day|that (?:the|my|your|i|you|is|are|was))\b",
     re.I,
 )
@@ -63,9 +67,9 @@ async def rewritten(question: str, history: Sequence[Turn], model: Model) -> tup
         return by_rule, depends, None
     answer = stream(prompts.build_rewrite(question, history), model)
     try:
-        async with answer:
+        async with answer, asyncio.timeout(SECONDS):
             text = "".join([piece async for piece in answer])
-    except LlmError:
+    except (LlmError, TimeoutError):
         return by_rule, True, answer.usage if answer.reached_model else None
     line = " ".join(prompts.clean(text).split()).strip('"“”')
     return (line if 0 < len(line) <= LONGEST else by_rule), True, answer.usage

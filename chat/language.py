@@ -24,26 +24,34 @@ _SCRIPTS = (
 )
 # Frequent words of questions; a word that two languages share counts for both and so decides nothing.
 _WORDS = {
-    "en": "the a an is are was do does did can could will would how what when where why which who my your i you we it of to in "
-    "for and or not with have has from about on at if be this that there any long much many get need want please",
-    "de": "der die das ein eine einen ist sind war wie was wann wo warum welche welcher wer mein meine ihr ihre ich sie wir es von "
-    "zu für und oder nicht mit habe haben hat aus über auf im am bei wenn kann können gibt kein keine muss bitte wird den dem "
-    "lange viel auch noch nach",
-    "fr": "le la les un une des est sont comment quel quelle quels quelles quand où pourquoi qui mon ma mes votre vos je vous nous "
-    "il elle de du pour et ou pas avec ai avez dans sur au aux si peut peux puis ce cette combien ne que est-ce quoi faut",
-    "es": "el la los las un una es son está cómo qué cuál cuándo dónde quién mi mis su sus yo usted de del para y o no con tengo "
-    "tiene en si puedo puede hay cuánto cuánta cuántos por que al se como cuanto donde cuando tienen quiero",
-    "pt": "o a os as um uma é são está como qual quando onde quem meu minha seu sua eu você nós de do da dos das para e ou não com "
-    "tenho tem em no na se posso pode há quanto quanta por que ao vocês são fazer quero",
-    "it": "il lo la gli le un una è sono come cosa quale quando dove perché chi mio mia vostro io voi di del della per e o non con "
-    "ho ha avete in se posso può c'è quanto quanti che si devo vorrei",
-    "nl": "de het een is zijn was hoe wat wanneer waar waarom welke wie mijn uw jullie ik u wij van voor en of niet met heb heeft "
-    "hebben in op aan als kan kunnen er geen moet graag hoeveel lang kost jij je naar bij",
-    "pl": "jest są jak co kiedy gdzie dlaczego który kto mój moja ja pan pani nie z do na w czy mogę można ile i lub dla się mam",
+    "en": "the a an is are was do does did can could will would how what when where why which who my your i you we "
+    "it of to in for and or not with have has from about on at if be this that there any long much many get need "
+    "want please",
+    "de": "der die das ein eine einen ist sind war wie was wann wo warum welche welcher wer mein meine ihr ihre ich "
+    "sie wir es von zu für und oder nicht mit habe haben hat aus über auf im am bei wenn kann können gibt kein keine "
+    "muss bitte wird den dem lange viel auch noch nach",
+    "fr": "le la les un une des est sont comment quel quelle quels quelles quand où pourquoi qui mon ma mes votre "
+    "vos je vous nous il elle de du pour et ou pas avec ai avez dans sur au aux si peut peux puis ce cette combien "
+    "ne que est-ce quoi faut",
+    "es": "el la los las un una es son está cómo qué cuál cuándo dónde quién mi mis su sus yo usted de del para y o "
+    "no con tengo tiene en si puedo puede hay cuánto cuánta cuántos por que al se como cuanto donde cuando tienen "
+    "quiero",
+    "pt": "o a os as um uma é são está como qual quando onde quem meu minha seu sua eu você nós de do da dos das "
+    "para e ou não com tenho tem em no na se posso pode há quanto quanta por que ao vocês são fazer quero",
+    "it": "il lo la gli le un una è sono come cosa quale quando dove perché chi mio mia vostro io voi di del della "
+    "per e o non con ho ha avete in se posso può c'è quanto quanti che si devo vorrei",
+    "nl": "de het een is zijn was hoe wat wanneer waar waarom welke wie mijn uw jullie ik u wij van voor en of niet "
+    "met heb heeft hebben in op aan als kan kunnen er geen moet graag hoeveel lang kost jij je naar bij",
+    "pl": "jest są jak co kiedy gdzie dlaczego który kto mój moja ja pan pani nie z do na w czy mogę można ile i lub "
+    "dla się mam",
     "tr": "bir ve mi mı mu mü ne nasıl nerede neden hangi kim benim için ile var yok bu kaç kadar olarak değil misiniz",
 }
 _VOCABULARY: dict[str, frozenset[str]] = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _LETTERS = {"de": "äöüß", "fr": "çèêœùûî", "es": "ñ¿¡", "pt": "ãõ", "pl": "ąćęłńśźż", "tr": "ğışİ"}
+_MAY_FOLLOW = (  # a phrase of small talk
+    "there|everyone|all|team|again|you|so much|very much|for your help|for the help|your help|and|guys|sir|madam|bot|"
+    "und|alle|zusammen|et|à tous|y|e"
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -104,14 +112,13 @@ def _folded(text: str) -> str:
 
 @cache
 def _small_talk() -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
-    """phrase -> (kind, language); and words that may follow a phrase. A phrase of two languages is the first one's."""
+    """phrase -> (kind, language); and what may follow one. A phrase of two languages is the first one's."""
     phrases: dict[str, tuple[str, str]] = {}
     for kind, languages in SMALL_TALK.items():
         for language, listed in languages.items():
             for each in listed.split("|"):
                 phrases.setdefault(_folded(each), (kind, language))
-    fillers = "there everyone all team again you so much very for your help the and guys sir madam bot und à tous et y e zusammen alle"
-    return phrases, frozenset([*fillers.split(), "for your help", "for the help"])
+    return phrases, frozenset(_MAY_FOLLOW.split("|"))
 
 
 @cache

@@ -76,7 +76,7 @@ class NoHtml:
                 if end < 0 and not final and len(text) - at < _LONGEST_TAG:
                     self._held = text[at:]
                     return
-                if 0 <= end:
+                if end >= 0:
                     yield from (
                         _AUTOLINK.findall(text[at + 1 : end])[:1] if _AUTOLINK.fullmatch(text, at + 1, end) else ()
                     )

@@ -1,16 +1,26 @@
 """What the product itself says to visitors, in their languages. English stands in for a language that is missing."""
 
 NO_ANSWER = {
-    "en": "I'm sorry, I couldn't find an answer to that in our documents. Please contact our team; they will be glad to help.",
-    "de": "Leider habe ich dazu in unseren Unterlagen keine Antwort gefunden. Bitte wenden Sie sich an unser Team, es hilft Ihnen gern weiter.",
-    "fr": "Désolé, je n'ai pas trouvé de réponse à cette question dans nos documents. Contactez notre équipe, elle vous aidera volontiers.",
-    "es": "Lo siento, no he encontrado una respuesta en nuestros documentos. Póngase en contacto con nuestro equipo, que le ayudará con gusto.",
-    "pt": "Desculpe, não encontrei uma resposta nos nossos documentos. Entre em contacto com a nossa equipa, que terá todo o gosto em ajudar.",
-    "it": "Mi dispiace, non ho trovato una risposta nei nostri documenti. Contatti il nostro team, che la aiuterà volentieri.",
-    "nl": "Sorry, ik heb hierover geen antwoord gevonden in onze documenten. Neem contact op met ons team; zij helpen u graag verder.",
-    "pl": "Przepraszam, nie znalazłem odpowiedzi w naszych dokumentach. Prosimy o kontakt z naszym zespołem, chętnie pomożemy.",
-    "tr": "Üzgünüm, belgelerimizde bunun yanıtını bulamadım. Lütfen ekibimizle iletişime geçin, size memnuniyetle yardımcı olurlar.",
-    "ru": "К сожалению, я не нашёл ответа в наших документах. Пожалуйста, свяжитесь с нашей командой, она с радостью поможет.",
+    "en": "I'm sorry, I couldn't find an answer to that in our documents. Please contact our team; they will be glad "
+    "to help.",
+    "de": "Leider habe ich dazu in unseren Unterlagen keine Antwort gefunden. Bitte wenden Sie sich an unser Team, "
+    "es hilft Ihnen gern weiter.",
+    "fr": "Désolé, je n'ai pas trouvé de réponse à cette question dans nos documents. Contactez notre équipe, elle "
+    "vous aidera volontiers.",
+    "es": "Lo siento, no he encontrado una respuesta en nuestros documentos. Póngase en contacto con nuestro equipo, "
+    "que le ayudará con gusto.",
+    "pt": "Desculpe, não encontrei uma resposta nos nossos documentos. Entre em contacto com a nossa equipa, que "
+    "terá todo o gosto em ajudar.",
+    "it": "Mi dispiace, non ho trovato una risposta nei nostri documenti. Contatti il nostro team, che la aiuterà "
+    "volentieri.",
+    "nl": "Sorry, ik heb hierover geen antwoord gevonden in onze documenten. Neem contact op met ons team; zij "
+    "helpen u graag verder.",
+    "pl": "Przepraszam, nie znalazłem odpowiedzi w naszych dokumentach. Prosimy o kontakt z naszym zespołem, chętnie "
+    "pomożemy.",
+    "tr": "Üzgünüm, belgelerimizde bunun yanıtını bulamadım. Lütfen ekibimizle iletişime geçin, size memnuniyetle "
+    "yardımcı olurlar.",
+    "ru": "К сожалению, я не нашёл ответа в наших документах. Пожалуйста, свяжитесь с нашей командой, она с радостью "
+    "поможет.",
     "ar": "عذرًا، لم أجد إجابة عن ذلك في مستنداتنا. يُرجى التواصل مع فريقنا، وسيسعده مساعدتك.",
     "ja": "申し訳ありませんが、資料の中にお答えが見つかりませんでした。担当チームまでお問い合わせください。",
     "zh": "抱歉，我在我们的资料中没有找到答案。请联系我们的团队，他们很乐意为您提供帮助。",
@@ -79,14 +89,15 @@ GOODBYE = {
 # What visitors write when they only greet, thank or leave: kind -> language -> phrases, folded, without punctuation.
 SMALL_TALK: dict[str, dict[str, str]] = {
     "hello": {
-        "en": "hi|hello|hey|hiya|howdy|yo|good morning|good afternoon|good evening|good day|greetings|morning|evening|hi there|"
-        "hello there|hey there|how are you|how are you doing|how do you do|hows it going|whats up|sup|nice to meet you|"
-        "anyone there|is anyone there|anybody there|are you there|test|testing",
-        "de": "hallo|guten tag|guten morgen|guten abend|moin|moin moin|servus|grüß gott|grüss gott|grüezi|hallöchen|mahlzeit|"
-        "wie gehts|wie geht es|wie geht es dir|wie geht es ihnen|jemand da|ist jemand da",
-        "fr": "bonjour|bonsoir|salut|coucou|allo|ça va|ca va|comment ça va|comment ca va|comment allez vous|bonjour à tous",
-        "es": "hola|buenas|buenos días|buenos dias|buenas tardes|buenas noches|qué tal|que tal|cómo estás|como estas|cómo está|"
-        "como esta|hola buenas|hay alguien|hay alguien ahí",
+        "en": "hi|hello|hey|hiya|howdy|yo|good morning|good afternoon|good evening|good day|greetings|morning|"
+        "evening|hi there|hello there|hey there|how are you|how are you doing|how do you do|hows it going|whats up|"
+        "sup|nice to meet you|anyone there|is anyone there|anybody there|are you there|test|testing",
+        "de": "hallo|guten tag|guten morgen|guten abend|moin|moin moin|servus|grüß gott|grüss gott|grüezi|hallöchen|"
+        "mahlzeit|wie gehts|wie geht es|wie geht es dir|wie geht es ihnen|jemand da|ist jemand da",
+        "fr": "bonjour|bonsoir|salut|coucou|allo|ça va|ca va|comment ça va|comment ca va|comment allez vous|"
+        "bonjour à tous",
+        "es": "hola|buenas|buenos días|buenos dias|buenas tardes|buenas noches|qué tal|que tal|cómo estás|como estas|"
+        "cómo está|como esta|hola buenas|hay alguien|hay alguien ahí",
         "pt": "olá|ola|oi|bom dia|boa tarde|boa noite|tudo bem|tudo bom|como vai|como está|e aí",
         "it": "ciao|buongiorno|buonasera|buon giorno|buona sera|salve|come va|come stai|come sta",
         "nl": "hoi|hallo|goedemorgen|goedemiddag|goedenavond|goedendag|hoe gaat het|hoe gaat het met je|dag",
@@ -98,11 +109,13 @@ SMALL_TALK: dict[str, dict[str, str]] = {
         "zh": "你好|您好|嗨|早上好|下午好|晚上好|在吗|有人吗|你好吗",
     },
     "thanks": {
-        "en": "thanks|thank you|thank you very much|thanks a lot|many thanks|thx|ty|cheers|thank you so much|much appreciated|"
-        "great|perfect|awesome|ok|okay|cool|got it|great thanks|that helps|that helped|very helpful|alright|nice|understood",
-        "de": "danke|vielen dank|danke schön|danke schoen|dankeschön|danke sehr|besten dank|herzlichen dank|super|prima|alles klar|"
-        "perfekt|super danke|passt|verstanden|tausend dank",
-        "fr": "merci|merci beaucoup|merci bien|mille mercis|un grand merci|parfait|d accord|daccord|super merci|très bien merci",
+        "en": "thanks|thank you|thank you very much|thanks a lot|many thanks|thx|ty|cheers|thank you so much|"
+        "much appreciated|great|perfect|awesome|ok|okay|cool|got it|great thanks|that helps|that helped|very helpful|"
+        "alright|nice|understood",
+        "de": "danke|vielen dank|danke schön|danke schoen|dankeschön|danke sehr|besten dank|herzlichen dank|super|"
+        "prima|alles klar|perfekt|super danke|passt|verstanden|tausend dank",
+        "fr": "merci|merci beaucoup|merci bien|mille mercis|un grand merci|parfait|d accord|daccord|super merci|"
+        "très bien merci",
         "es": "gracias|muchas gracias|mil gracias|perfecto|vale|de acuerdo|genial|muy amable|estupendo",
         "pt": "obrigado|obrigada|muito obrigado|muito obrigada|perfeito|valeu|ótimo|brigado|brigada",
         "it": "grazie|grazie mille|molte grazie|tante grazie|perfetto|va bene|ottimo",
@@ -111,12 +124,15 @@ SMALL_TALK: dict[str, dict[str, str]] = {
         "tr": "teşekkürler|tesekkurler|teşekkür ederim|tesekkur ederim|sağ ol|sağol|tamam|çok teşekkürler",
         "ru": "спасибо|большое спасибо|спасибо большое|благодарю|отлично|понятно",
         "ar": "شكرا|شكراً|شكرا جزيلا|شكراً جزيلاً|ممتاز|شكرا لك",
-        "ja": "ありがとう|ありがとうございます|どうもありがとう|どうもありがとうございます|ありがとうございました|了解です|わかりました",
+        "ja": "ありがとう|ありがとうございます|どうもありがとう|どうもありがとうございます|"
+        "ありがとうございました|了解です|わかりました",
         "zh": "谢谢|谢谢你|谢谢您|多谢|非常感谢|好的|明白了",
     },
     "goodbye": {
-        "en": "bye|goodbye|good bye|bye bye|see you|see you later|see ya|good night|have a nice day|have a good day|take care|cya",
-        "de": "tschüss|tschüß|tschuess|auf wiedersehen|ciao|bis dann|bis bald|schönen tag|schönen tag noch|gute nacht|ade",
+        "en": "bye|goodbye|good bye|bye bye|see you|see you later|see ya|good night|have a nice day|have a good day|"
+        "take care|cya",
+        "de": "tschüss|tschüß|tschuess|auf wiedersehen|ciao|bis dann|bis bald|schönen tag|schönen tag noch|"
+        "gute nacht|ade",
         "fr": "au revoir|à bientôt|a bientot|bonne journée|bonne journee|bonne soirée|à plus|bonne nuit",
         "es": "adiós|adios|hasta luego|hasta pronto|chao|nos vemos|hasta mañana",
         "pt": "tchau|adeus|até logo|ate logo|até mais|até breve",

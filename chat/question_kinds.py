@@ -51,8 +51,8 @@ _DURATION = Kind(
 )
 _PRICE = Kind(
     _any(
-        "how much (?:is|are|does|do|for|will)|costs?|prices?|fees?|expensive|koste[tn]?|preise?|gebühr(?:en)?|was kostet",
-        "coûte|combien coûte|prix|cuesta|precios?|custa|preços?",
+        "how much (?:is|are|does|do|for|will)|costs?|prices?|fees?|expensive",
+        "koste[tn]?|preise?|gebühr(?:en)?|was kostet|coûte|combien coûte|prix|cuesta|precios?|custa|preços?",
     ),
     re.compile(
         r"[€$£¥]\s*\d|\d\s*(?:[€$£¥%円元]|euros?\b|eur\b|usd\b|dollars?\b|pounds?\b|cents?\b|chf\b|franken\b)|"
@@ -63,7 +63,10 @@ _PRICE = Kind(
     miss=0.40,
 )
 _TIME = Kind(
-    _any("what time|opening hours|business hours|when|wann|öffnungszeiten|geöffnet|quand|horaires|quelle heure|cuándo|horario"),
+    _any(
+        "what time|opening hours|business hours|when|wann|öffnungszeiten|geöffnet",
+        "quand|horaires|quelle heure|cuándo|horario",
+    ),
     re.compile(
         rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr)\b)|\b(?:{_DAY}|{_MONTH})\b|\b1\d\d\d\b|\b20\d\d\b|"
         rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b",
@@ -73,13 +76,19 @@ _TIME = Kind(
     miss=0.85,
 )
 _AMOUNT = Kind(
-    _any("how (?:many|big|large|old|far|tall|heavy|high|deep)|wie ?viele?|wie (?:groß|alt|weit|hoch|schwer)|cuánt[ao]s|quant[ao]s"),
+    _any(
+        "how (?:many|big|large|old|far|tall|heavy|high|deep)|wie ?viele?|wie (?:groß|alt|weit|hoch|schwer)",
+        "cuánt[ao]s|quant[ao]s",
+    ),
     re.compile(rf"\d|\b(?:{_NUMBER}|eight|nine|eleven|hundred|thousand|million|no limit|unlimited)\b", re.I),
     bonus=0.08,
     miss=0.75,
 )
 _CONTACT = Kind(
-    _any("e-?mail|(?:tele)?phone|telefon|contact|call you|reach you|kontakt|erreich|teléfono|téléphone|telefone", starts=True),
+    _any(
+        "e-?mail|(?:tele)?phone|telefon|contact|call you|reach you|kontakt|erreich|teléfono|téléphone|telefone",
+        starts=True,
+    ),
     re.compile(r"\S+@\S+\.\w+|\+?\d[\d ()/-]{6,}\d|https?://|www\.", re.I),
     bonus=0.20,
     miss=0.70,

@@ -7,30 +7,31 @@ from functools import lru_cache
 _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
-STOPWORDS = frozenset(
-    (
-        # English
-        "a an the and or but if of to in on at by for from with about into over after before as is are was were be been being "
-        "am do does did have has had can could will would shall should may might must not no nor so than too very just i me my "
-        "we us our you your he him his she her it its they them their this that these those there here what which who whom "
-        "whose when where why how all any both each few more most other some such only own same then once also please tell "
-        "s t don ll re ve d m get got need want know much many long "
-        # German
-        "der die das den dem des ein eine einen einem einer eines und oder aber wenn von zu in im an am bei für mit über nach vor "
-        "als ist sind war waren sein bin hat haben hatte kann können könnte wird werden soll muss darf nicht kein keine so auch "
-        "ich mich mir mein meine meinen wir uns unser du dich dein sie ihr ihre er es man sich dieser diese dieses was welche "
-        "welcher welches wer wie wo wann warum wieso gibt bitte lange viel viele zum zur auf aus um noch nur "
-        # French
-        "le la les un une des du de et ou mais si dans sur par pour avec sans est sont été être ai as a avons avez ont peut peux "
-        "puis pouvez ne pas plus je me moi mon ma mes nous notre nos vous votre vos il elle ils elles on se ce cet cette ces que "
-        "qui quoi quel quelle quels quelles quand où comment pourquoi combien au aux en y l d j c n qu est-ce "
-        # Spanish, Portuguese
-        "el los las una unos unas y o pero del al con sin por para es son era ser estar está estoy tengo tiene tienen hay puedo "
-        "puede pueden no yo mi mis nosotros tu tus su sus usted ustedes lo se este esta estos estas que qué cuál cuáles quién "
-        "cuándo dónde cómo cuánto cuánta cuántos os um uma do da dos das em no na nos nas com meu minha seu sua posso pode qual "
-        "quais quem quando onde como quanto são foi tem "
-    ).split()
+_STOPWORDS = (
+    # English
+    "a an the and or but if of to in on at by for from with about into over after before as is are was were be "
+    "been being am do does did have has had can could will would shall should may might must not no nor so than "
+    "too very just i me my we us our you your he him his she her it its they them their this that these those "
+    "there here what which who whom whose when where why how all any both each few more most other some such "
+    "only own same then once also please tell s t don ll re ve d m get got need want know much many long "
+    # German
+    "der die das den dem des ein eine einen einem einer eines und oder aber wenn von zu in im an am bei für mit "
+    "über nach vor als ist sind war waren sein bin hat haben hatte kann können könnte wird werden soll muss darf "
+    "nicht kein keine so auch ich mich mir mein meine meinen wir uns unser du dich dein sie ihr ihre er es man "
+    "sich dieser diese dieses was welche welcher welches wer wie wo wann warum wieso gibt bitte lange viel viele "
+    "zum zur auf aus um noch nur "
+    # French
+    "le la les un une des du de et ou mais si dans sur par pour avec sans est sont été être ai as a avons avez "
+    "ont peut peux puis pouvez ne pas plus je me moi mon ma mes nous notre nos vous votre vos il elle ils elles "
+    "on se ce cet cette ces que qui quoi quel quelle quels quelles quand où comment pourquoi combien au aux en y "
+    "l d j c n qu est-ce "
+    # Spanish, Portuguese
+    "el los las una unos unas y o pero del al con sin por para es son era ser estar está estoy tengo tiene "
+    "tienen hay puedo puede pueden no yo mi mis nosotros tu tus su sus usted ustedes lo se este esta estos estas "
+    "que qué cuál cuáles quién cuándo dónde cómo cuánto cuánta cuántos os um uma do da dos das em no na nos nas "
+    "com meu minha seu sua posso pode qual quais quem quando onde como quanto são foi tem "
 )
+STOPWORDS = frozenset(_STOPWORDS.split())
 
 
 def stems(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from chat.llms.choice import choose, find, is_configured
 from chat.llms.contract import LlmError, Prompt, Turn, Usage
 from chat.llms.registry import EXTRACTIVE, MODELS, Model, cost, retirement_warnings
 from chat.llms.sessions import close
-from chat.llms.stream import Stream
+from chat.llms.stream import Stream, preload
 
 __all__ = [
     "EXTRACTIVE",
@@ -20,6 +20,7 @@ __all__ = [
     "cost",
     "find",
     "is_configured",
+    "preload",
     "retirement_warnings",
     "stream",
 ]

@@ -16,6 +16,7 @@ from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
 from chat.llms.wire import from_status
 
+THINK = "<think>"
 STOPS = {"stop": "end", "length": "length", "content_filter": "refusal"}
 
 
@@ -33,6 +34,7 @@ def _client() -> openai.AsyncOpenAI:
 class OpenAiCall:
     def __init__(self, tally: Tally):
         self._tally = tally
+        self._thoughts: str | None = ""  # while an open model may be thinking aloud; None from its answer on
 
     def open(self) -> AbstractAsyncContextManager[Any]:
         model, prompt = self._tally.model, self._tally.prompt
@@ -66,7 +68,19 @@ class OpenAiCall:
             tally.stop = tally.stop or STOPS.get(reason, "end")
         if delta.get("refusal"):
             tally.stop = "refusal"
-        return delta.get("content") or ""
+        return self._spoken(delta.get("content") or "")
+
+    def _spoken(self, text: str) -> str:
+        """`text` without the <think>...</think> that some open models put before their answer."""
+        if self._thoughts is None:
+            return text
+        self._thoughts += text
+        begun = self._thoughts.lstrip()
+        if THINK.startswith(begun[: len(THINK)]) and "</think>" not in begun and not self._tally.stop:
+            return ""
+        said = begun.partition("</think>")[2].lstrip() if begun.startswith(THINK) else self._thoughts
+        self._thoughts = None if said else ""
+        return said
 
     def translate(self, error: Exception) -> LlmError | None:
         if isinstance(error, openai.APIStatusError):

@@ -36,7 +36,7 @@ class Model:
     id: str
     provider: str
     prices: Prices = Prices()
-    context: int = 8_192
+    context: int = 8_192  # of an unknown model: what small local ones have
     aliases: tuple[str, ...] = ()
     token_parameter: str = "max_tokens"
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -154,4 +154,5 @@ def retirement_warnings(today: datetime.date, in_use: Mapping[str, str]) -> Iter
         if model is None or model.retires is None or today < model.retires - WARN_BEFORE:
             continue
         when = "was withdrawn" if model.retires <= today else "will be withdrawn"
-        yield f"{user} uses {name}, which {when} by its maker on {model.retires}; {model.successor} answers from then on."
+        sentence = f"{user} uses {name}, which {when} by its maker on {model.retires};"
+        yield f"{sentence} {model.successor} answers from then on."

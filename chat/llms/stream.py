@@ -1,5 +1,6 @@
 """One answer while it is produced: pieces of text, and the tokens it took, wherever it stops."""
 
+import importlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self
@@ -75,6 +76,12 @@ class Stream:
                 self._tally = Tally(stand_in, self._prompt)
             finally:
                 await pieces.aclose()
+
+
+def preload() -> None:
+    """Import the configured providers' SDKs, for process start: the first answer would wait seconds for it."""
+    for provider in filter(choice.is_configured, ("anthropic", "openai")):
+        importlib.import_module(f"chat.llms.{provider}")
 
 
 def _stand_in(model: Model, error: LlmError) -> Model | None:

@@ -6,6 +6,7 @@ from langgraph.runtime import Runtime
 
 from chat import answer_cache, llms, prompts
 from chat.answer import Answer
+from chat.language import language_of, no_answer
 from chat.models import Message
 from chat.pieces import Pieces
 from chat.workflow.state import Run, State
@@ -33,10 +34,11 @@ def _say_ready(run: Run, text: str) -> None:
 
 async def _write(run: Run, state: State) -> None:
     """The model's answer, cited and made safe as it streams; however it ends, its usage is noted."""
-    client, passages = run.question.client, state["passages"]
-    prompt = prompts.build(client, state["query"], passages, run.reserved.history)
-    answer, pieces = Answer(passages), Pieces()
-    stream = llms.stream(prompt, llms.choose(client))
+    client = run.question.client
+    model = llms.choose(client)
+    prompt = prompts.build(client, state["query"], state["passages"], run.reserved.history, context=model.context)
+    answer, pieces = Answer(prompt.passages), Pieces()
+    stream = llms.stream(prompt, model)
     try:
         async with stream:
             async for piece in stream:
@@ -44,6 +46,8 @@ async def _write(run: Run, state: State) -> None:
                 if answer.full:
                     break
         run.say(pieces.push(answer.finish()) + pieces.flush())
+        if stream.stop == "refusal" and not run.result.text:  # as the offline answerer refuses, too
+            _say_ready(run, no_answer(language_of(run.question.text), client))
     finally:
         run.result.sources = answer.sources()
         run.result.model = stream.model

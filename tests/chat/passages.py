@@ -5,7 +5,9 @@ import uuid
 from knowledge.search import Passage
 
 
-def passage(text: str, *, number: int = 0, title: str = "Returns policy", score: float = 0.8, start: int = 100) -> Passage:
+def passage(
+    text: str, *, number: int = 0, title: str = "Returns policy", score: float = 0.8, start: int = 100
+) -> Passage:
     return Passage(
         chunk_id=uuid.uuid4(),
         document_id=f"doc-{number}",

@@ -1,6 +1,7 @@
 """What reaches the visitor: whole marks that point somewhere, and nothing that a browser would act upon."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -24,7 +25,15 @@ def shown(pieces: list[str], passages=PASSAGES, **options) -> str:
 def test_a_text_without_anything_special_passes_as_it_comes_but_for_spaces_at_a_piece_s_end():
     answer = Answer(PASSAGES)
     pieces = ["Hel", "lo ", "wörld, ", "3 < 5", " and 👩‍👩‍👧 ", "\n- a\n- b ", "42"]
-    assert [answer.feed(piece) for piece in pieces] == ["Hel", "lo", " wörld,", " 3 < 5", " and 👩‍👩‍👧", " \n- a\n- b", " 42"]
+    assert [answer.feed(piece) for piece in pieces] == [
+        "Hel",
+        "lo",
+        " wörld,",
+        " 3 < 5",
+        " and 👩‍👩‍👧",
+        " \n- a\n- b",
+        " 42",
+    ]
     assert answer.finish() == ""
 
 
@@ -67,7 +76,21 @@ def test_an_emoji_sent_in_two_halves_is_put_together():
     assert shown(["a \ud83d", "\ude00 b"]) == "a 😀 b"
 
 
-ALPHABET = st.sampled_from([*"<>[]()!:/ab1 9\n\"'\\&#【】", "http://e.x", "javascript:x", "<b>", "![", "](", "[1]", "[9]", "<!--", "[2#0]", "\u202e"])
+ALPHABET = st.sampled_from(
+    [
+        *"<>[]()!:/ab1 9\n\"'\\&#【】",
+        "http://e.x",
+        "javascript:x",
+        "<b>",
+        "![",
+        "](",
+        "[1]",
+        "[9]",
+        "<!--",
+        "[2#0]",
+        "\u202e",
+    ]
+)
 
 
 @settings(max_examples=400, deadline=None)
@@ -78,7 +101,7 @@ ALPHABET = st.sampled_from([*"<>[]()!:/ab1 9\n\"'\\&#【】", "http://e.x", "jav
 @example("[<b>9</b>]", [])
 def test_no_cut_and_no_nesting_lets_anything_through(raw: str, cuts: list[int]):
     edges = sorted({0, len(raw), *(min(cut, len(raw)) for cut in cuts)})
-    pieces = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [raw[a:b] for a, b in pairwise(edges)]
     whole = shown([raw])
     assert shown(pieces) == whole
     assert not re.search(r"<[a-zA-Z/!?]", whole)

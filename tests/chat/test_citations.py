@@ -10,8 +10,12 @@ from chat.citations import Citations
 from chat.sentences import sentences
 from tests.chat.passages import passage
 
-SHOES = passage("You can return shoes within 30 days of delivery. Sale items can't be returned. We pay the return label.")
-DELIVERY = passage("Standard delivery takes 3 to 5 days. Express delivery takes one day.", number=1, title="Delivery", score=0.71234567)
+SHOES = passage(
+    "You can return shoes within 30 days of delivery. Sale items can't be returned. We pay the return label."
+)
+DELIVERY = passage(
+    "Standard delivery takes 3 to 5 days. Express delivery takes one day.", number=1, title="Delivery", score=0.71234567
+)
 STORE = passage("Our store opens at 9:00.", number=2, title="Store", start=0)
 PASSAGES = [SHOES, DELIVERY, STORE]
 
@@ -98,7 +102,9 @@ def test_an_answer_marked_as_none_is_told_apart():
 
 
 def test_an_answer_without_marks_gets_the_passages_that_it_plainly_repeats():
-    assert excerpts("You can return shoes within 30 days of delivery.") == ["You can return shoes within 30 days of delivery."]
+    assert excerpts("You can return shoes within 30 days of delivery.") == [
+        "You can return shoes within 30 days of delivery."
+    ]
     assert excerpts("I'm sorry, our documents don't say who the director is.") == []
 
 
@@ -115,7 +121,10 @@ def test_every_excerpt_is_the_document_s_text_at_its_span(text: str, start: int)
     ("text", "expected"),
     [
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
-        ("It costs 3.50 euros, e.g. for Dr. Smith. Next one.", ["It costs 3.50 euros, e.g. for Dr. Smith.", "Next one."]),
+        (
+            "It costs 3.50 euros, e.g. for Dr. Smith. Next one.",
+            ["It costs 3.50 euros, e.g. for Dr. Smith.", "Next one."],
+        ),
         ("Am 3. Mai öffnen wir z.B. um 9. Danach nicht.", ["Am 3. Mai öffnen wir z.B. um 9.", "Danach nicht."]),
         ("A line that was wrapped by the layout of a page and\ngoes on here. End.", 2),
         ("Returns\n- first item\n- second item", ["Returns", "first item", "second item"]),

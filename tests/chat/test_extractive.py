@@ -13,14 +13,15 @@ SHOP = [
         [
             (
                 "Returns policy",
-                "Returns\nYou can return any item within 30 days of delivery. Items must be unused and in their original "
-                "packaging. Sale items can't be returned. Refunds are made to the original payment method within 5 "
-                "working days.",
+                "Returns\nYou can return any item within 30 days of delivery. Items must be unused and in their "
+                "original packaging. Sale items can't be returned. Refunds are made to the original payment method "
+                "within 5 working days.",
             ),
             (
                 "Shipping",
-                "Delivery\nStandard delivery takes three to five working days. Express delivery arrives the next day and "
-                "costs 9.90 euros. Shipping is free for orders over 50 euros. We ship to all EU countries and Switzerland.",
+                "Delivery\nStandard delivery takes three to five working days. Express delivery arrives the next day "
+                "and costs 9.90 euros. Shipping is free for orders over 50 euros. We ship to all EU countries and "
+                "Switzerland.",
             ),
             (
                 "Contact",
@@ -91,7 +92,9 @@ async def test_a_question_without_an_answer_is_refused_without_a_word(question: 
 
 
 async def test_an_faq_s_question_is_answered_by_the_sentence_after_it():
-    faq = [passage("Can I use a dryer?\nNo, it damages the membrane.\nCan I iron it?\nYes, at low heat.", title="Care FAQ")]
+    faq = [
+        passage("Can I use a dryer?\nNo, it damages the membrane.\nCan I iron it?\nYes, at low heat.", title="Care FAQ")
+    ]
     text, sources, _ = await answered("Is using a dryer OK?", faq)
     assert "“No, it damages the membrane.” [1]" in text
     assert len(sources) == 1
@@ -108,6 +111,8 @@ async def test_it_says_that_it_is_a_demonstration_in_the_visitor_s_language_and_
 
 
 async def test_numbers_in_brackets_in_a_quote_are_not_taken_for_marks():
-    text, sources, _ = await answered("When was the tower built?", [passage("The tower was built in 1889.[3] It is tall.")])
+    text, sources, _ = await answered(
+        "When was the tower built?", [passage("The tower was built in 1889.[3] It is tall.")]
+    )
     assert "built in 1889." in text
     assert len(sources) == 1

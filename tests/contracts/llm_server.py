@@ -212,6 +212,13 @@ class LlmServer:
     def anthropic_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def wait_for_requests(self, count: int, seconds: float = 5) -> None:
+        deadline = time.monotonic() + seconds
+        while len(self.requests) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.requests)} of {count} requests came")
+            time.sleep(0.005)
+
     def wait_until_left(self, request: Request, seconds: float = 2) -> float:
         """Seconds from now until the client closed the connection of `request`; TimeoutError when it did not."""
         began = time.monotonic()

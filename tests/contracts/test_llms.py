@@ -393,8 +393,7 @@ async def test_closing_the_stream_closes_the_connection_and_knows_the_tokens(
 async def test_cancelling_the_reader_closes_the_connection(provider: Provider, server: LlmServer, prompt: Any):
     server.script([HANG])
     task = asyncio.create_task(drained(prompt, provider.model))
-    while not server.requests:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.wait_for_requests, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -437,3 +436,29 @@ async def test_nobody_steps_in_after_the_first_piece(server: LlmServer, prompt: 
     server.script(Reply(openai_events(["half"], finish=None)), Reply(anthropic_events(["other"])))
     error, pieces, _ = await failed(prompt, "gpt-4o-mini")
     assert (error.reached_model, pieces, len(server.requests)) == (True, ["half"], 1)
+
+
+# --- servers of one's own ---------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_sends_no_usage_is_estimated(server: LlmServer, prompt: Any):
+    server.script([*openai_events(["Thirty days."])[:-2], b"data: [DONE]\n\n"])
+    _, stream = await drained(prompt, "llama3.2")
+    assert stream.usage == llms.Usage("llama3.2", stream.usage.prompt_tokens, 3, exact=False)
+    assert 1000 < stream.usage.prompt_tokens < 2000
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["<think>", "Hm, [1]?", "\n", "</think>", "Thirty", " days."], "Thirty days."),
+        (["<thi", "nk>no</thi", "nk> Thirty"], "Thirty"),
+        (["<", "3 it"], "<3 it"),
+        ([" Thirty <think> days"], " Thirty <think> days"),
+    ],
+)
+async def test_what_an_open_model_thinks_aloud_is_not_said(
+    server: LlmServer, prompt: Any, pieces: list[str], expected: str
+):
+    server.script(openai_events(pieces))
+    assert "".join((await drained(prompt, "qwen3"))[0]) == expected

@@ -1,0 +1,55 @@
+"""A model that refuses without a word still leaves the visitor with an honest sentence."""
+
+import datetime
+import time
+import uuid
+
+import pytest
+from langgraph.runtime import Runtime
+
+from billing.limits import Admission
+from chat import llms
+from chat.models import Message
+from chat.phrases import NO_ANSWER
+from chat.tape import Event
+from chat.workflow.generate import generate
+from chat.workflow.state import Question, Reserved, Result, Run
+from tenants.models import Client
+from tests.chat.passages import passage
+from tests.contracts.llm_server import LlmServer, openai_events
+
+
+class Events(list[Event]):
+    """A tape of this test alone."""
+
+
+async def generated(client: Client, text: str) -> tuple[Result, list[Event]]:
+    now = datetime.datetime.now(datetime.UTC)
+    admission = Admission(limit=1, remaining=0, reset=0, overage=False, hour=now, at=now)
+    question = Question(client, uuid.uuid4(), uuid.uuid4(), text, now, admission)
+    tape = Events()
+    run = Run(question, Reserved((), 1), tape, Result(), time.monotonic())
+    state = {"passages": [passage("Shoes can be returned within 30 days.")], "query": text, "cache_key": ""}
+    try:
+        await generate(state, Runtime(context=run))
+    finally:
+        await llms.close()
+    return run.result, list(tape)
+
+
+async def test_the_offline_answerer_s_refusal_is_said_in_the_visitor_s_language():
+    result, tape = await generated(Client(name="Acme"), "Wer ist der Geschäftsführer?")
+    assert (result.text, result.sources, result.outcome) == (NO_ANSWER["de"], [], Message.Outcome.REFUSED)
+    assert "".join(event.data for event in tape) == NO_ANSWER["de"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"), [([], "Ask us by phone."), (["I can't help with that."], "I can't help with that.")]
+)
+async def test_a_provider_s_refusal_is_said_in_the_client_s_words_unless_it_has_its_own(settings, pieces, said):
+    with LlmServer() as server:
+        settings.OPENAI_BASE_URL = server.openai_url
+        server.script(openai_events(pieces, finish="content_filter"))
+        result, _ = await generated(Client(name="Acme", no_answer_text="Ask us by phone."), "How do I pick a lock?")
+    assert (result.text, result.sources, result.outcome) == (said, [], Message.Outcome.REFUSED)
+    assert result.usage == llms.Usage("gpt-4o-mini", 812, 96)
