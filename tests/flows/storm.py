@@ -94,6 +94,7 @@ class Storm:
     seed: int = 1
     finals: dict[str, tuple[int, str, str]] = field(default_factory=dict)  # by key: (status, trace id, API key)
     changed: list[object] = field(default_factory=list)  # answers that were others when asked for again
+    unheard: Counter = field(default_factory=Counter)  # by API key: refused after a try whose reply was lost
     statuses: Counter = field(default_factory=Counter)
 
     def run(self) -> None:
@@ -114,7 +115,9 @@ class Storm:
             await trouble
             for key, (code, _, api_key) in list(self.finals.items()):
                 if code not in FINAL:  # dead, or only slow?
-                    self.finals[key] = (*await self._ask(http, key, api_key, LUCKY, 0), api_key)
+                    again = await self._ask(http, key, api_key, LUCKY, 0)
+                    if again[0] in (200, 502):
+                        self.finals[key] = (*again, api_key)
 
     async def _visitor(self, http: aiohttp.ClientSession, questions: Iterator[tuple[str, float, float]]) -> None:
         for key, luck, doubt in questions:
@@ -133,6 +136,7 @@ class Storm:
     ) -> tuple[int, str]:
         """Ask until there is a final answer; (status, trace id)."""
         deadline, body = time.monotonic() + patience, {"message": question, "sessionId": str(uuid.UUID(key))}
+        lost = not patience
         while True:
             try:
                 headers = {"x-api-key": api_key, "Idempotency-Key": key}
@@ -142,6 +146,8 @@ class Storm:
             except (aiohttp.ClientError, TimeoutError):
                 code, trace = 0, ""
             self.statuses[code] += 1
+            lost = lost or code in (0, 503)
+            self.unheard[api_key] += lost and code == 429
             if code in FINAL or (code and time.monotonic() > deadline):
                 return code, trace
             await asyncio.sleep(0.2)

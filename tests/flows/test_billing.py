@@ -66,15 +66,17 @@ def compare(client: Client, storm: Storm, key: str, limit: int) -> None:
         rows = list(UsageRecord.objects.all())
         billed = [row for row in rows if not row.failed]
         delivered = storm.with_status(200, key)
-        assert {row.request_id for row in billed} == delivered
+        unheard = {row.request_id for row in billed} - delivered
+        assert delivered <= {row.request_id for row in billed}
+        assert len(unheard) <= storm.unheard[key]  # written as its process died; at a full hour a repeat is refused
         assert {row.prompt_tokens for row in billed} == {812}  # each of them reached the model
         assert storm.with_status(502, key) <= {row.request_id for row in rows if row.failed}
-        lost = storm.with_status(503, key)  # their process died while it answered
-        assert Reservation.objects.count() == len(lost)
+        left_open = Reservation.objects.count()
+        assert left_open <= len(storm.with_status(503, key))  # their process died while it answered
         per_hour = Counter(usage.bucket_start(row.at, "hour") for row in billed)
         counts = {count.hour: count for count in HourCount.objects.all()}
         assert {hour: count.delivered for hour, count in counts.items() if count.delivered} == dict(per_hour)
-        assert sum(count.places for count in counts.values()) == len(delivered) + len(lost)
+        assert sum(count.places for count in counts.values()) == len(billed) + left_open
         overage = Counter(usage.bucket_start(row.at, "hour") for row in billed if row.overage)
         if client.hard_cap:
             assert max(count.places for count in counts.values()) <= limit
