@@ -13,7 +13,7 @@ the lock of the client's hour until the transaction ends). A request is
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -59,8 +59,8 @@ class Tokens:
     exact: bool = True
 
 
-def reserve(request_id: str, client: Client, admission: Admission, *, hold: Decimal | None = None) -> bool:
-    """Take the request's place for good; True when it is overage.
+def reserve(request_id: str, client: Client, admission: Admission, *, hold: Decimal | None = None) -> None:
+    """Take the request's place for good.
 
     `hold`: the most that the model call can cost, in dollars, kept of the client's monthly budget where it has
     one (default BUDGET_HOLD). ApiError RATE_LIMITED when the hour is full after all, QUOTA_EXCEEDED when the
@@ -72,10 +72,9 @@ def reserve(request_id: str, client: Client, admission: Admission, *, hold: Deci
     place = hourcount.take(client.pk, admission.hour, limit if refuses else None)
     if place is None:
         raise refusal(client, limit, admission.hour)
-    overage = place > limit
-    Reservation.objects.create(request_id=request_id, at=admission.at, overage=overage, hold=held)
+    included = None if refuses else limit
+    Reservation.objects.create(request_id=request_id, at=admission.at, included=included, hold=held)
     alerts.notice(client, admission.hour, place, limit)
-    return overage
 
 
 def record(
@@ -91,8 +90,8 @@ def record(
 ) -> bool:
     """Write the row of a request that reached a model or was answered from the cache; False when it is there already.
 
-    `prices`: dollars per million tokens under the names of `cost_of`. What was reserved decides the time and the
-    overage; without a reservation (an answer from the cache, an embedding) `admission` or `at` does, default now.
+    `prices`: dollars per million tokens under the names of `cost_of`. The reservation knows the request's time and
+    what was included then; without one (an embedding, a late row) `admission` or `at` decides, default now.
     """
     values: dict[str, Any] = {
         "kind": kind,
@@ -108,12 +107,15 @@ def record(
         "latency_ms": latency_ms,
     }
     reservation = _take_reservation(request_id)
-    if reservation is not None:
-        values.update(at=reservation.at, overage=reservation.overage)
-        budgets.settle(reservation, values["cost"])
-        return _write(request_id, values)
-    values["at"] = admission.at if admission else at or timezone.now()
-    return _write_unreserved(request_id, values, admission)
+    if reservation is None:
+        values["at"] = admission.at if admission else at or timezone.now()
+        return _write_unreserved(request_id, values, admission)
+    values["at"] = reservation.at
+    budgets.settle(reservation, values["cost"])
+    _count_delivered(values, reservation.included)
+    # One statement and no savepoint: whoever had the reservation is the only one to write this id.
+    UsageRecord.objects.bulk_create([UsageRecord(request_id=request_id, **values)], ignore_conflicts=True)
+    return True
 
 
 def release(request_id: str, *, error: bool = False, latency_ms: int | None = None) -> bool:
@@ -122,9 +124,10 @@ def release(request_id: str, *, error: bool = False, latency_ms: int | None = No
     if reservation is None:
         return False
     budgets.settle(reservation, Decimal(0))  # before the hour, as everywhere: locks in one order
-    hourcount.give_back(reservation.at.replace(minute=0, second=0, microsecond=0))
+    hourcount.give_back(_hour(reservation.at))
     if error:
-        _write(request_id, {"at": reservation.at, "failed": True, "latency_ms": latency_ms})
+        row = UsageRecord(request_id=request_id, at=reservation.at, failed=True, latency_ms=latency_ms)
+        UsageRecord.objects.bulk_create([row], ignore_conflicts=True)
     return True
 
 
@@ -157,33 +160,35 @@ def _take_reservation(request_id: str) -> Reservation | None:
     return reservation
 
 
-def _write(request_id: str, values: dict[str, Any]) -> bool:
-    """Insert the row unless its id is taken."""
-    if values.get("overage"):
-        values["overage_cents"] = Client.objects.values_list("overage_cents", flat=True).get(pk=_client_in_scope())
+def _write_unreserved(request_id: str, values: dict[str, Any], admission: Admission | None) -> bool:
+    """A row whose place was not reserved takes it now; the answer exists, so it is never refused."""
     try:
-        with transaction.atomic():  # a savepoint: the caller's transaction survives a duplicate
+        with transaction.atomic():  # a savepoint: the caller's transaction survives a duplicate, which counts nowhere
+            client_id = _client_in_scope()
+            budgets.spend(client_id, values["at"], values["cost"])
+            if values["kind"] == UsageRecord.Kind.CHAT:
+                client = Client.objects.get(pk=client_id)
+                limit = admission.limit if admission else plans.hourly_limit(client)
+                place = hourcount.take(client_id, _hour(values["at"]), None) or 0
+                _count_delivered(values, None if plans.refuses_over_limit(client) else limit)
+                alerts.notice(client, _hour(values["at"]), place, limit)
             UsageRecord.objects.create(request_id=request_id, **values)
     except IntegrityError:
         return False
     return True
 
 
-def _write_unreserved(request_id: str, values: dict[str, Any], admission: Admission | None) -> bool:
-    """A row whose place was not reserved takes it now; the answer exists, so it is never refused."""
+def _count_delivered(values: dict[str, Any], included: int | None) -> None:
+    """What is delivered over the `included` requests of its hour is overage, at the client's price of now."""
     client_id = _client_in_scope()
-    if UsageRecord.objects.filter(request_id=request_id).exists():
-        return False
-    budgets.spend(client_id, values["at"], values["cost"])
-    if values["kind"] == UsageRecord.Kind.CHAT:
-        client = Client.objects.get(pk=client_id)
-        limit = admission.limit if admission else plans.hourly_limit(client)
-        hour = values["at"].replace(minute=0, second=0, microsecond=0)
-        place = hourcount.take(client.pk, hour, None)
-        assert place is not None
-        values["overage"] = place > limit and not plans.refuses_over_limit(client)
-        alerts.notice(client, hour, place, limit)
-    return _write(request_id, values)
+    delivered = hourcount.deliver(client_id, _hour(values["at"]))
+    if included is not None and delivered > included:
+        price = Client.objects.values_list("overage_cents", flat=True).get(pk=client_id)
+        values.update(overage=True, overage_cents=price)
+
+
+def _hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _client_in_scope() -> uuid.UUID:

@@ -87,10 +87,12 @@ class Subscription(ClientOwned):
 
 
 class HourCount(ClientOwned):
-    """How many requests have a place in a client's clock hour: the exact gate behind the fast one."""
+    """How many requests have a place in a client's clock hour, the exact gate behind the fast one, and how many of
+    them are in the ledger as delivered, which is what is included or overage."""
 
     hour = models.DateTimeField()
     places = models.PositiveIntegerField(default=0)
+    delivered = models.PositiveIntegerField(default=0)
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client", "hour"], name="one_count_per_hour")]
@@ -104,7 +106,7 @@ class Reservation(ClientOwned):
 
     request_id = models.CharField(max_length=64, unique=True)
     at = models.DateTimeField(db_index=True, help_text="When it was admitted; decides its hour and month.")
-    overage = models.BooleanField(default=False)
+    included = models.PositiveIntegerField(null=True, help_text="The hour's limit then; none where overage is refused.")
     hold = models.DecimalField(max_digits=14, decimal_places=8, default=0, help_text="Held of the month's budget.")
 
     def __str__(self) -> str:

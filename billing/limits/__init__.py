@@ -14,8 +14,8 @@ The way of a chat request, every call with the same `client`:
             ledger.release(request_id, error=True or False)
             await withdraw(client, admission)
 
-`admission.headers()` go on every chat response. A request answered from the cache calls `ledger.record(...,
-cached=True, admission=admission)` alone, with no reservation. `reserve()` repeats the gate's decision exactly,
+`admission.headers()` go on every chat response. `record()` with `cached=True` is for an answer from the cache;
+billed as overage is what is delivered over the hour's limit. `reserve()` repeats the gate's decision exactly,
 in the database, so nothing that Redis loses (a flush, an outage, a request between gate and books) admits
 one request too many; a process that dies between `admit` and `reserve` costs its client that one place.
 """

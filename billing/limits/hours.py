@@ -49,7 +49,8 @@ return 0
 
 @dataclass(frozen=True)
 class Admission:
-    """A place in a client's hour. `reset` is Unix seconds; `overage` is settled for good by ledger.reserve()."""
+    """A place in a client's hour. `reset` is Unix seconds; `overage`: over the limit as far as the gate knows (billed
+    is what is delivered over it, which the ledger decides)."""
 
     limit: int
     remaining: int

@@ -135,7 +135,7 @@ def test_books_take_each_request_once(acme: Client, stranger: Client) -> None:
     usage = Tokens("m", 1000, 100, cache_read_tokens=600, cache_write_tokens=100)
     prices = {"input": 3, "output": 15, "cache_read": "0.3", "cache_write": "3.75"}
     with client_scope(acme.pk):
-        assert ledger.reserve("a", acme, admission) is False
+        ledger.reserve("a", acme, admission)
         assert ledger.record(request_id="a", usage=usage, prices=prices, latency_ms=900) is True
         assert ledger.record(request_id="a", usage=usage, prices=prices) is False
         assert ledger.release("a") is False
@@ -163,3 +163,19 @@ def test_a_released_request_leaves_its_place_and_a_failure_its_trace(acme: Clien
         assert ledger.release("b", error=True) is True
         assert [(r.request_id, r.failed, r.cost) for r in UsageRecord.objects.all()] == [("b", True, 0)]
         assert (HourCount.objects.get().places, Reservation.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_overage_is_what_is_delivered_over_the_limit(acme: Client) -> None:
+    acme.hourly_limit, acme.overage_cents = 2, 25
+    acme.save()
+    for number in range(6):
+        with client_scope(acme.pk):
+            ledger.reserve(f"r{number}", acme, async_to_sync(admit)(acme))
+    with client_scope(acme.pk):
+        for number in (0, 1, 2):
+            ledger.release(f"r{number}", error=True)
+        for number in (5, 4, 3):
+            ledger.record(request_id=f"r{number}", usage=Tokens("m"))
+        rows = UsageRecord.objects.order_by("request_id").values_list("failed", "overage", "overage_cents")
+        assert list(rows) == [(True, False, 0)] * 3 + [(False, True, 25), (False, False, 0), (False, False, 0)]
