@@ -4,9 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 
+from knowledge.parsers.csv import header_of, row_text
 from knowledge.parsers.text import TextBuilder
 
 MARGIN = 0.12  # of the page's height, at the top and at the bottom, is where page headers and footers are
@@ -17,15 +18,28 @@ LARGER = 1.15  # times the body's height makes a heading
 LOOSER = 1.2  # times the usual distance of lines parts paragraphs
 HEADING_CHARACTERS = 120
 MAX_HEADING_LEVELS = 4
-_FIGURES = re.compile(r"\d+")
+COLUMN_CHARACTERS = 25  # a line of a column of prose has at least so many; the cell of a table mostly fewer
+_FIGURES = re.compile(r"\d+|^[ivxl]+$")
 _ITEM = re.compile(r"(?:[•‣◦▪●○■□·–\-*]|\d{1,2}[.)]|[a-z][.)]|\([a-z\d]\))\s")
 _COMPOUND = re.compile(r"\w+-\w+")
 _CJK = re.compile("[\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """A part of a line."""
+
+    text: str
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text and its box; `hyphen` if it ended in one, which is not in `text`."""
+    """A line of text and its box; `hyphen` if it ended in one, which is not in `text`.
+
+    `cells` are its parts where wide gaps part it, else none.
+    """
 
     text: str
     left: float
@@ -34,6 +48,7 @@ class Line:
     top: float
     bold: bool
     hyphen: bool
+    cells: tuple[Cell, ...] = ()
 
     @property
     def height(self) -> float:
@@ -50,9 +65,10 @@ class Page:
 
 @dataclass(slots=True)
 class Group:
-    """Lines that belong together: a paragraph, an item, a heading."""
+    """Lines that belong together: a paragraph, an item, a heading, or a table with its rows of cells."""
 
     lines: list[Line] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
 
     @property
     def left(self) -> float:
@@ -71,6 +87,11 @@ class Group:
         return min(line.bottom for line in self.lines)
 
 
+def is_item(text: str) -> bool:
+    """Whether a text begins like an item of a list: "• ", "2. ", "(a) "."""
+    return bool(_ITEM.match(text))
+
+
 def build(pages: Sequence[Page], builder: TextBuilder) -> None:
     """Add the text of all pages to the builder, without repeated page headers and footers."""
     repeated = _repeated(pages)
@@ -81,15 +102,57 @@ def build(pages: Sequence[Page], builder: TextBuilder) -> None:
     style = _Style([line for body in bodies for line in body])
     previous: Line | None = None  # the last line of a paragraph that may go on overleaf
     for number, body in enumerate(bodies, 1):
-        for group in _in_reading_order(list(style.groups(body))):
+        for group in _in_reading_order(list(_tables_and_text(body, style))):
+            if group.rows:
+                _add_table(group.rows, builder, number)
+                previous = None
+                continue
             level = style.level(group)
             text = style.join(group.lines)
             if level is not None:
                 builder.heading(text, level, number)
             else:
-                kind = "list" if _ITEM.match(text) else "paragraph"
+                kind = "list" if is_item(text) else "paragraph"
                 builder.add(text, kind, number, style.overleaf(previous, text))
             previous = group.lines[-1] if level is None else None
+
+
+def _tables_and_text(lines: Sequence[Line], style: "_Style") -> Iterator[Group]:
+    """Groups in the order of the lines; lines that are written across two columns are parted first."""
+    text: list[Line] = []
+    for divided, run in groupby(lines, lambda line: bool(line.cells)):
+        together = list(run)
+        if divided and _are_columns(together):
+            for column in (0, 1):
+                text += [_part(line, line.cells[column]) for line in together]
+        elif divided and len(together) > 1:
+            yield from style.groups(text)
+            text = []
+            yield Group(together, [[cell.text for cell in line.cells] for line in together])
+        else:
+            text += together
+    yield from style.groups(text)
+
+
+def _are_columns(lines: Sequence[Line]) -> bool:
+    """Whether lines in two parts are prose in two columns: long parts, beginning at the same places."""
+    if len(lines) < 4 or any(len(line.cells) != 2 for line in lines):
+        return False
+    aligned = all(
+        max(edge) - min(edge) < 3 for edge in zip(*((c.left for c in line.cells) for line in lines), strict=True)
+    )
+    shortest = min(sum(len(line.cells[column].text) for line in lines) for column in (0, 1)) / len(lines)
+    return aligned and shortest >= COLUMN_CHARACTERS
+
+
+def _part(line: Line, cell: Cell) -> Line:
+    return Line(cell.text, cell.left, line.bottom, cell.right, line.top, line.bold, False)
+
+
+def _add_table(rows: list[list[str]], builder: TextBuilder, page: int) -> None:
+    header = header_of(rows) if len({len(row) for row in rows}) == 1 else ()
+    for row in rows:
+        builder.add(row_text(row, () if row is header else header), "row", page)
 
 
 def _repeated(pages: Sequence[Page]) -> list[set[int]]:
@@ -97,7 +160,7 @@ def _repeated(pages: Sequence[Page]) -> list[set[int]]:
     edges = [dict(_edges(page)) for page in pages]
     counts = Counter(key for edge in edges for key in set(edge.values()))
     least = max(2, REPEATED * len(pages))
-    return [{index for index, key in edge.items() if counts[key] >= least} for edge in edges]
+    return [{index for index, key in edge.items() if counts[key] >= least or key[0] == "#"} for edge in edges]
 
 
 def _edges(page: Page) -> Iterator[tuple[int, tuple[str, int, int]]]:
@@ -149,7 +212,7 @@ class _Style:
 
     def _continues(self, group: Group, line: Line) -> bool:
         last = group.lines[-1]
-        if _ITEM.match(line.text) or not 0.87 < line.height / last.height < LARGER:
+        if is_item(line.text) or not 0.87 < line.height / last.height < LARGER:
             return False
         if self._is_heading(last) != self._is_heading(line):
             return False
