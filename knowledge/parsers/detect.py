@@ -68,12 +68,9 @@ def _content(data: bytes) -> str:
     for signature, name in SIGNATURES:
         if data.startswith(signature):
             return name
-    if data.startswith(b"PK"):
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_content(data)
-    if (
-        b"%PDF-" in data[:PDF_HEADER_WITHIN]
-        and not data[: data.find(b"%PDF-")].strip(b"\0\r\n\t \xef\xbb\xbf").isalnum()
-    ):
+    if data[:PDF_HEADER_WITHIN].lstrip(b"\xef\xbb\xbf\0\r\n\t ").startswith(b"%PDF-"):
         return "pdf"
     return "text" if _is_text(data[:SAMPLE]) else "binary data"
 

@@ -18,6 +18,7 @@ LARGER = 1.15  # times the body's height makes a heading
 LOOSER = 1.2  # times the usual distance of lines parts paragraphs
 HEADING_CHARACTERS = 120
 MAX_HEADING_LEVELS = 4
+MAX_GROUPS = 1000  # on one page; ordering takes the square of their number
 COLUMN_CHARACTERS = 25  # a line of a column of prose has at least so many; the cell of a table mostly fewer
 _FIGURES = re.compile(r"\d+|^[ivxl]+$")
 _ITEM = re.compile(r"(?:[•‣◦▪●○■□·–\-*]|\d{1,2}[.)]|[a-z][.)]|\([a-z\d]\))\s")
@@ -230,7 +231,8 @@ class _Style:
         """The level of a heading by its size, largest first; None for other text."""
         if len(group.lines) > 3 or not all(self._is_heading(line) for line in group.lines):
             return None
-        return min(self.levels.index(round(group.lines[0].height)) + 1, MAX_HEADING_LEVELS)
+        larger = sum(height > round(group.lines[0].height) for height in self.levels)
+        return min(larger + 1, MAX_HEADING_LEVELS)
 
     def join(self, lines: Sequence[Line]) -> str:
         """One text: full lines run on, shorter ones keep their end, words parted by a hyphen are joined."""
@@ -265,6 +267,8 @@ def _space(before: str, after: str) -> str:
 
 def _in_reading_order(groups: list[Group]) -> list[Group]:
     """The order of the content, which programs mostly write as it is read; by columns where it evidently is not."""
+    if len(groups) > MAX_GROUPS:
+        return groups
     jumps = any(_is_above(later, one) or _is_left(later, one) for one, later in pairwise(groups))
     return _by_place(groups) if jumps else groups
 

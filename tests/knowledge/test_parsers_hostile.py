@@ -50,9 +50,11 @@ def test_docx_bombs(tmp_path: Path) -> None:
     assert max(seconds_of((("docx", data) for data in hostile.docx_bombs()), tmp_path / "file")) < 30
 
 
-def test_text_and_csv_bombs(tmp_path: Path) -> None:
-    files = chain((("txt", data) for data in hostile.text_bombs()), (("csv", data) for data in hostile.csv_bombs()))
-    assert max(seconds_of(files, tmp_path / "file")) < 30
+@pytest.mark.parametrize("size", [200_000, pytest.param(10_000_000, marks=pytest.mark.soak)])
+def test_text_and_csv_bombs(size: int, tmp_path: Path) -> None:
+    texts = (("txt", data) for data in hostile.text_bombs(size))
+    tables = (("csv", data) for data in hostile.csv_bombs(size))
+    assert max(seconds_of(chain(texts, tables), tmp_path / "file")) < 30
 
 
 def test_files_of_another_type(tmp_path: Path) -> None:
