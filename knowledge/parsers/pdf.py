@@ -10,7 +10,8 @@ from pypdfium2 import raw
 
 from knowledge.parsers import pdf_layout
 from knowledge.parsers.base import Limits, Parsed, ParseError
-from knowledge.parsers.pdf_layout import Cell, Line, Page, is_item
+from knowledge.parsers.pdf_layout import is_item
+from knowledge.parsers.pdf_shapes import Cell, Line, Page
 from knowledge.parsers.text import TextBuilder
 
 ENCRYPTED = "The PDF is protected by a password. Upload a version without one."

@@ -3,11 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from statistics import median
 
 from knowledge.parsers.csv import header_of, row_text
+from knowledge.parsers.pdf_order import in_reading_order
+from knowledge.parsers.pdf_shapes import Cell, Group, Line, Page
 from knowledge.parsers.text import TextBuilder
 
 MARGIN = 0.12  # of the page's height, at the top and at the bottom, is where page headers and footers are
@@ -18,74 +19,11 @@ LARGER = 1.15  # times the body's height makes a heading
 LOOSER = 1.2  # times the usual distance of lines parts paragraphs
 HEADING_CHARACTERS = 120
 MAX_HEADING_LEVELS = 4
-MAX_GROUPS = 1000  # on one page; ordering takes the square of their number
 COLUMN_CHARACTERS = 25  # a line of a column of prose has at least so many; the cell of a table mostly fewer
 _FIGURES = re.compile(r"\d+|^[ivxl]+$")
 _ITEM = re.compile(r"(?:[•‣◦▪●○■□·–\-*]|\d{1,2}[.)]|[a-z][.)]|\([a-z\d]\))\s")
 _COMPOUND = re.compile(r"\w+-\w+")
 _CJK = re.compile("[\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A part of a line."""
-
-    text: str
-    left: float
-    right: float
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of text and its box; `hyphen` if it ended in one, which is not in `text`.
-
-    `cells` are its parts where wide gaps part it, else none.
-    """
-
-    text: str
-    left: float
-    bottom: float
-    right: float
-    top: float
-    bold: bool
-    hyphen: bool
-    cells: tuple[Cell, ...] = ()
-
-    @property
-    def height(self) -> float:
-        return max(self.top - self.bottom, 0.1)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page's height (0 where unknown) and its lines in the order of its content."""
-
-    height: float
-    lines: list[Line]
-
-
-@dataclass(slots=True)
-class Group:
-    """Lines that belong together: a paragraph, an item, a heading, or a table with its rows of cells."""
-
-    lines: list[Line] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-
-    @property
-    def left(self) -> float:
-        return min(line.left for line in self.lines)
-
-    @property
-    def right(self) -> float:
-        return max(line.right for line in self.lines)
-
-    @property
-    def top(self) -> float:
-        return max(line.top for line in self.lines)
-
-    @property
-    def bottom(self) -> float:
-        return min(line.bottom for line in self.lines)
 
 
 def is_item(text: str) -> bool:
@@ -103,7 +41,7 @@ def build(pages: Sequence[Page], builder: TextBuilder) -> None:
     style = _Style([line for body in bodies for line in body])
     previous: Line | None = None  # the last line of a paragraph that may go on overleaf
     for number, body in enumerate(bodies, 1):
-        for group in _in_reading_order(list(_tables_and_text(body, style))):
+        for group in in_reading_order(list(_tables_and_text(body, style))):
             if group.rows:
                 _add_table(group.rows, builder, number)
                 previous = None
@@ -263,64 +201,3 @@ class _Style:
 
 def _space(before: str, after: str) -> str:
     return "" if _CJK.match(before[-1:]) and _CJK.match(after) else " "
-
-
-def _in_reading_order(groups: list[Group]) -> list[Group]:
-    """The order of the content, which programs mostly write as it is read; by columns where it evidently is not."""
-    if len(groups) > MAX_GROUPS:
-        return groups
-    jumps = any(_is_above(later, one) or _is_left(later, one) for one, later in pairwise(groups))
-    return _by_place(groups) if jumps else groups
-
-
-def _is_above(later: Group, one: Group) -> bool:
-    """Whether `later` is above `one` in the same column."""
-    shared = min(later.right, one.right) - max(later.left, one.left)
-    return later.bottom >= one.top - 1 and shared > 0.5 * min(later.right - later.left, one.right - one.left)
-
-
-def _is_left(later: Group, one: Group) -> bool:
-    """Whether `later` is the column to the left of `one`."""
-    shared = min(later.top, one.top) - max(later.bottom, one.bottom)
-    return later.right <= one.left and shared > 0.5 * min(later.top - later.bottom, one.top - one.bottom)
-
-
-def _by_place(groups: list[Group]) -> list[Group]:
-    """Bands from top to bottom; in a run of bands with a common gutter, the left column before the right."""
-    bands = _bands(groups)
-    ordered: list[Group] = []
-    while bands:
-        run, gutter = bands[0], _gutter(bands[0])
-        taken = 1
-        while taken < len(bands) and (wider := _gutter(run + bands[taken])) is not None:
-            run, gutter, taken = run + bands[taken], wider, taken + 1
-        bands = bands[taken:]
-        if gutter is None:
-            ordered += sorted(run, key=lambda group: (-group.top, group.left))
-        else:
-            ordered += _by_place([group for group in run if group.right <= gutter])
-            ordered += _by_place([group for group in run if group.right > gutter])
-    return ordered
-
-
-def _bands(groups: list[Group]) -> list[list[Group]]:
-    """Groups that share some height, together."""
-    bands: list[list[Group]] = []
-    bottom = float("inf")
-    for group in sorted(groups, key=lambda group: -group.top):
-        if group.top <= bottom + 1:
-            bands.append([])
-            bottom = group.bottom
-        bands[-1].append(group)
-        bottom = min(bottom, group.bottom)
-    return bands
-
-
-def _gutter(groups: list[Group]) -> float | None:
-    """An x that no group crosses, with groups on both sides."""
-    right = float("-inf")
-    for group in sorted(groups, key=lambda group: group.left):
-        if right > float("-inf") and group.left > right + 4:
-            return right
-        right = max(right, group.right)
-    return None
