@@ -36,16 +36,17 @@ SIGNATURES = (
 SAMPLE = 65536
 PDF_HEADER_WITHIN = 1024  # readers accept a PDF whose header follows other bytes, up to here
 MAX_ZIP_ENTRIES = 2000
+MAX_EXTENSION = 10  # characters
 
 
 def check_type(data: bytes, declared: str, original_name: str) -> None:
     """Raise ApiError UNSUPPORTED_FILE_TYPE unless content, declared type and the name's extension agree."""
     if declared not in EXTENSIONS:
         raise _refusal("Only PDF, DOCX, TXT and CSV files can be added.")
-    extension = PurePath(original_name.replace("\\", "/")).suffix.lower()
-    if extension and extension not in EXTENSIONS[declared] and _is_known(extension, declared):
-        raise _refusal(f"The file's name ends in {extension[:10]}, but it was sent as {NAMES[declared]}.")
-    found = _content(data)
+    extension = _extension(original_name)
+    if extension and extension not in EXTENSIONS[declared]:
+        raise _refusal(f"The file's name ends in {extension}, but it was sent as {NAMES[declared]}.")
+    found = "pdf" if declared == "pdf" and b"%PDF-" in data[:PDF_HEADER_WITHIN] else _content(data)
     if found != (declared if declared in ("pdf", "docx") else "text"):
         raise _refusal(f"The file is not {NAMES[declared]}: it looks like {NAMES.get(found, found)}.")
 
@@ -56,9 +57,10 @@ def _refusal(message: str) -> "ApiError":
     return ApiError("UNSUPPORTED_FILE_TYPE", message)
 
 
-def _is_known(extension: str, declared: str) -> bool:
-    """A title may hold a dot ("notes v1.2"): for text only a suffix that looks like an extension counts."""
-    return declared in ("pdf", "docx") or extension[1:2].isalpha()
+def _extension(name: str) -> str:
+    """The extension in lower case, or "": a title may hold a dot without one ("Notes v1.2", "To Dr. Brown")."""
+    suffix = PurePath(name.replace("\\", "/")).suffix.lower()
+    return suffix if suffix[1:2].isalpha() and suffix[1:].isalnum() and len(suffix) <= MAX_EXTENSION else ""
 
 
 def _content(data: bytes) -> str:
@@ -66,12 +68,9 @@ def _content(data: bytes) -> str:
     for signature, name in SIGNATURES:
         if data.startswith(signature):
             return name
-    if data.startswith(b"PK"):
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_content(data)
-    if (
-        b"%PDF-" in data[:PDF_HEADER_WITHIN]
-        and not data[: data.find(b"%PDF-")].strip(b"\0\r\n\t \xef\xbb\xbf").isalnum()
-    ):
+    if data[:PDF_HEADER_WITHIN].lstrip(b"\xef\xbb\xbf\0\r\n\t ").startswith(b"%PDF-"):
         return "pdf"
     return "text" if _is_text(data[:SAMPLE]) else "binary data"
 

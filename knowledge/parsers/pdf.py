@@ -3,13 +3,15 @@
 import ctypes
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pypdfium2
 from pypdfium2 import raw
 
 from knowledge.parsers import pdf_layout
 from knowledge.parsers.base import Limits, Parsed, ParseError
-from knowledge.parsers.pdf_layout import Line, Page
+from knowledge.parsers.pdf_layout import is_item
+from knowledge.parsers.pdf_shapes import Cell, Line, Page
 from knowledge.parsers.text import TextBuilder
 
 ENCRYPTED = "The PDF is protected by a password. Upload a version without one."
@@ -19,6 +21,9 @@ NO_TEXT = (
 )
 HYPHEN = "\ufffe"  # what PDFium gives for a hyphen at the end of a line, instead of the line's end
 FONT_NAME = 128  # bytes of a font's name that are looked at
+_LEADER = re.compile(r"(?: ?\.){4,} ?")  # the dots of a table of contents
+CELL_GAP = 1.0  # times the height of letters; a space between words has a quarter of it
+MAX_RECTANGLES = 60  # PDFium's boxes of one line; more are letters placed one by one
 _LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
 
 
@@ -67,14 +72,42 @@ def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
     """The page's lines in the order of its content, each with its box (from its first and last character)."""
     text = textpage.get_text_range(errors="replace")
     for match in _LINE.finditer(text):
-        line = match[1].strip()
+        line = _LEADER.sub(" ", match[1]).strip()
         if not line:
             continue
         first = match.start(1) + len(match[1]) - len(match[1].lstrip())
         last = match.start(1) + len(match[1].rstrip()) - 1
-        start, bold = _character(textpage, first)
+        letter = next((at for at in range(first, last) if text[at].isalnum()), first)  # a bullet may be of any size
+        start, bold = _character(textpage, letter)
+        left = start.left if letter == first else _character(textpage, first)[0].left
         end, still_bold = _character(textpage, last)
-        yield Line(line, start.left, start.bottom, end.right, start.top, bold and still_bold, bool(match[2]))
+        cells = () if _LEADER.search(match[1]) else _cells(textpage, text, first, last + 1)
+        yield Line(line, left, start.bottom, end.right, start.top, bold and still_bold, bool(match[2]), cells)
+
+
+def _cells(textpage: pypdfium2.PdfTextPage, text: str, start: int, end: int) -> tuple[Cell, ...]:
+    """The parts of a line that wide gaps part, as in a table or in columns side by side; none if it is one."""
+    first = raw.FPDFText_GetCharIndexFromTextIndex(textpage, start)
+    count = raw.FPDFText_CountRects(textpage, first, end - start)
+    if not 1 < count <= MAX_RECTANGLES:
+        return ()
+    boxes = sorted(textpage.get_rect(index) for index in range(count))
+    starts, lefts, rights = [start], [boxes[0][0]], [boxes[0][2]]
+    for left, bottom, right, top in boxes[1:]:
+        if left - rights[-1] > CELL_GAP * (top - bottom):
+            index = raw.FPDFText_GetCharIndexAtPos(textpage, left + 0.5, (bottom + top) / 2, 2, top - bottom)
+            at = raw.FPDFText_GetTextIndexFromCharIndex(textpage, index) if index >= 0 else -1
+            if not starts[-1] < at < end:
+                return ()  # not written from left to right
+            starts.append(at)
+            lefts.append(left)
+            rights.append(right)
+        rights[-1] = max(rights[-1], right)
+    if len(starts) > 1 and is_item(text[starts[0] : starts[1]].strip() + " "):  # a bullet is no cell of its own
+        del starts[1], lefts[1], rights[0]
+    parts = [text[a:b].strip() for a, b in pairwise([*starts, end])]
+    cells = tuple(Cell(*cell) for cell in zip(parts, lefts, rights, strict=True))
+    return cells if len(cells) > 1 and all(parts) else ()
 
 
 def _character(textpage: pypdfium2.PdfTextPage, position: int) -> tuple[raw.FS_RECTF, bool]:

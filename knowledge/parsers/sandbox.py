@@ -36,7 +36,6 @@ class Child:
             [sys.executable, "-I", "-c", START, str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             env=environment,
             bufsize=0,
             start_new_session=True,  # Ctrl-C is for us; the child ends when its input does
@@ -109,6 +108,7 @@ def parse(path: Path, file_type: str) -> Parsed:
         try:
             outcome, answer = read_in_child(path, file_type, limits, fresh=True)
         except ChildLost as again:
+            log.error("No parsing process can be kept running (%s).", again)
             raise ParseError("The file could not be read.") from again
     return _result(outcome, answer, limits)
 

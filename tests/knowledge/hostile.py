@@ -88,14 +88,14 @@ def pdf_loops() -> Iterator[bytes]:
     yield pdf_objects([catalog, pages, b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"])
 
 
-def docx_of_empty_paragraphs() -> bytes:
-    return make_docx_body("<w:p/>" * 2_800_000)
+def docx_of_empty_paragraphs(count: int = 2_800_000) -> bytes:
+    return make_docx_body("<w:p/>" * count)
 
 
 def docx_bombs() -> Iterator[bytes]:
     yield make_docx_body("<w:p><w:r><w:t>" + "boots " * 8_000_000 + "</w:t></w:r></w:p>")
     yield make_docx_body("<w:p><w:r><w:t>" + "boots " * 3_000_000 + "</w:t></w:r></w:p>")
-    yield docx_of_empty_paragraphs()
+    yield docx_of_empty_paragraphs(500_000)
     yield make_docx_body("<w:sdt>" * 100_000 + "</w:sdt>" * 100_000)
     yield make_docx_body("<w:sdt>" * 250 + "<w:p/>" + "</w:sdt>" * 250)
     cells = "<w:tbl><w:tr><w:tc>" * 80
@@ -116,8 +116,7 @@ def docx_bombs() -> Iterator[bytes]:
     yield buffer.getvalue()
 
 
-def text_bombs() -> Iterator[bytes]:
-    size = 1_000_000
+def text_bombs(size: int) -> Iterator[bytes]:
     yield random.Random(1).randbytes(size)
     for unit in (
         "#",
@@ -140,14 +139,13 @@ def text_bombs() -> Iterator[bytes]:
     ):
         yield (unit * (size // len(unit.encode()))).encode()
         if unit == "ÿ":
-            yield b"\xff\x00" * 500_000
+            yield b"\xff\x00" * (size // 2)
 
 
-def csv_bombs() -> Iterator[bytes]:
-    size = 1_000_000
+def csv_bombs(size: int) -> Iterator[bytes]:
     for unit in (",", '"', '",', '"a"', "a,b\n", "a;b,c\td|e\n", "\n", ",\n", '""', "a" * 1000 + ","):
         yield (unit * (size // len(unit))).encode()
-    yield make_csv([("name", "text"), ("x", "word " * 200_000)]).replace(b"word word", b'word"', 1000)
+    yield make_csv([("name", "text"), ("x", "word " * (size // 5))]).replace(b"word word", b'word"', 1000)
 
 
 def good_files() -> dict[str, bytes]:

@@ -87,7 +87,7 @@ def test_one_word() -> None:
     assert chunk(Parsed("Boots", (), None)) == [Span(0, "Boots", 0, 5, tokens.count("Boots"), None, None, ())]
 
 
-@pytest.mark.parametrize("unit", ["x", "靴", SENTENCE, "\u0301", " ", "x ", "é!"], ids=repr)
+@pytest.mark.parametrize("unit", ["x", "靴", SENTENCE, "\u0301", " "], ids=repr)
 def test_one_line_of_two_megabytes_is_cut_in_seconds(unit: str) -> None:
     line = unit * (2_000_000 // len(unit.encode()))
     started = time.process_time()

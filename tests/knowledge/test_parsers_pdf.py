@@ -64,6 +64,32 @@ def test_columns_are_read_one_after_the_other() -> None:
     assert places == sorted(places)
 
 
+def test_columns_that_were_written_line_by_line_are_read_one_after_the_other() -> None:
+    def draw(canvas: Canvas) -> None:
+        for row in range(6):
+            for column in (0, 1):
+                canvas.drawString(72 + 260 * column, 700 - 14 * row, f"Column {column} row {row} of some length")
+
+    rows = [[f"Column {column} row {row} of some length" for row in range(6)] for column in (0, 1)]
+    assert parse_bytes(draw_pdf(draw), "pdf").text == "\n\n".join(" ".join(column) for column in rows)
+
+
+def test_a_table_is_read_by_rows_with_its_headers() -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.drawString(72, 740, "Charges for delivery are as follows.")
+        for row, cells in enumerate((("Destination", "Charge"), ("Leeds", "2 pounds"), ("Far away", "9 pounds"))):
+            for column, cell in enumerate(cells):
+                canvas.drawString(72 + 150 * column, 700 - 18 * row, cell)
+
+    parsed = parse_bytes(draw_pdf(draw), "pdf")
+    assert [(parsed.text[b.start : b.end], b.kind) for b in parsed.blocks] == [
+        ("Charges for delivery are as follows.", "paragraph"),
+        ("Destination; Charge", "row"),
+        ("Destination: Leeds; Charge: 2 pounds", "row"),
+        ("Destination: Far away; Charge: 9 pounds", "row"),
+    ]
+
+
 def test_a_sentence_goes_on_over_the_page() -> None:
     parsed = parse_bytes(make_pdf(["We will refund the price of the boots to the card", "that you paid with."]), "pdf")
     assert parsed.text == "We will refund the price of the boots to the card that you paid with."

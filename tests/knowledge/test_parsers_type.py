@@ -24,7 +24,13 @@ def test_text_in_any_encoding_passes() -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis"):
         check_type("Grüße, 世界".encode(encoding, "ignore"), "txt", "x.txt")
     check_type(b"text with a stray \0 in it", "txt", "x.txt")
+    check_type(b"PK is what a ZIP begins with, a PDF with %PDF-1.7", "txt", "x.txt")
+
+
+def test_a_dot_in_a_title_is_no_extension() -> None:
     check_type(GOOD["txt"], "txt", "notes v1.2")
+    check_type(GOOD["pdf"], "pdf", "To Dr. Brown")
+    check_type(b"junk\n" + GOOD["pdf"], "pdf", "folder.d/x.PDF")
 
 
 @pytest.mark.parametrize(
