@@ -72,7 +72,7 @@ def test_compression_happens_once_before_requests(client: Http, monkeypatch: pyt
         raise AssertionError("compressed in a request")
 
     monkeypatch.setattr(assets.brotli, "compress", refuse)
-    monkeypatch.setattr(assets.gzip, "compress", refuse)
+    monkeypatch.setattr(assets.zopfli.gzip, "compress", refuse)
     assert client.get("/widget/v2/widget.js", headers={"accept-encoding": "br"}).status_code == 200
 
 
