@@ -85,11 +85,11 @@ const conversation = (app, store) => {
     const turns = []
     if (!token) return turns
     const { messages = [] } = await app.call(`/sessions/${id}/messages`).catch(() => ({}))
-    for (const { traceId, role, text = '', sources, rating } of messages) {
+    for (const { traceId, role, message, sources, rating } of messages) {
       let turn = turns.find((other) => other.traceId === traceId)
       if (!turn) turns.push((turn = { traceId, text: '', sources: [] }))
-      if (role === 'assistant') Object.assign(turn, { text, sources: sources || [], rating })
-      else turn.question = text
+      if (role === 'assistant') Object.assign(turn, { text: message, sources: sources || [], rating })
+      else turn.question = message
     }
     return turns
   }

@@ -30,7 +30,7 @@ const remember = (open) => {
 }
 
 const readTexts = (locale) =>
-  fetch(BASE + TEXTS_PATH + locale + '.json', { credentials: 'omit', signal: AbortSignal.timeout(SMALL * 1000) }).then((response) => response.json())
+  fetch(BASE + TEXTS_PATH + locale + '.json', { credentials: 'omit', signal: AbortSignal.timeout(SHORT * 1000) }).then((response) => response.json())
 
 /** The widget of a page, made when the service has told its settings. */
 const launch = (service, served, locale, texts) => {
