@@ -1,14 +1,15 @@
 """The widget's files, put together and compressed once when the process loads them, never in a request.
 
 v2 has no build step: its sources are joined in the order of SOURCES inside one function, with the style sheet as a
-literal, and stripped of comments and needless space. It loads the texts of the one language that it shows. Each file has an immutable address with its
-digest beside the stable one; earlier builds are kept in `DATA_DIR/widget`, so that a page which pins one keeps
-working after an upgrade.
+literal, and stripped of comments and needless space. It loads the texts of the one language that it shows. Zopfli's
+gzip is 3 % smaller than zlib's and takes 0.2 s, which a start has and a request has not.
+
+Each file has an immutable address with its digest beside the stable one; earlier builds are kept in
+`DATA_DIR/widget`, so that a page which pins one keeps working after an upgrade.
 """
 
 import base64
 import functools
-import gzip
 import hashlib
 import json
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 import brotli
 import rjsmin
 import structlog
+import zopfli.gzip
 from django.conf import settings
 
 log = structlog.get_logger(__name__)
@@ -117,7 +119,7 @@ def pack(version: str, name: str, text: str, digest: str = "") -> Asset:
         integrity="sha384-" + base64.b64encode(hashlib.sha384(body).digest()).decode(),
         bodies={
             "identity": body,
-            "gzip": gzip.compress(body, 9, mtime=0),
+            "gzip": zopfli.gzip.compress(body),
             "br": brotli.compress(body, mode=brotli.MODE_TEXT, quality=11),
         },
     )

@@ -22,7 +22,7 @@ def current_key() -> str | None:
         key = _file().read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    row = keys.find(key)
+    row = keys.find(keys.digests(key))
     return key if row is not None and row.kind == ApiKey.Kind.PUBLISHABLE else None
 
 

@@ -206,11 +206,11 @@ def test_the_conversation_is_there_again_and_can_be_left_or_erased(site: Site) -
     session = site.page.evaluate("Object.values(localStorage).map(JSON.parse)[0]")
     trace = site.service.given.popitem()[0]
     site.service.messages = [
-        {"traceId": trace, "role": "visitor", "text": "Boots?"},
+        {"traceId": trace, "role": "visitor", "message": "Boots?"},
         {
             "traceId": trace,
             "role": "assistant",
-            "text": "".join(boots().pieces),
+            "message": "".join(boots().pieces),
             "sources": boots().sources,
             "rating": "up",
         },

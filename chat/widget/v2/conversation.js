@@ -1,6 +1,6 @@
 const FOLLOW_MINUTES = 10
 
-/** The deeds of a conversation: they change `app.turns` and the store, and show it in the panel once there is one. */
+/** The deeds of a conversation: they change `app.turns` and the store, and show it in the panel. */
 const conversation = (app, store) => {
   let stopper = null
 
@@ -24,27 +24,28 @@ const conversation = (app, store) => {
       drawn = false
       requestAnimationFrame(() => {
         drawn = true
-        if (turn.live && mine()) app.panel?.update(turn)
+        if (!turn.live || !mine()) return
+        app.panel.update(turn)
+        tell(turn.view.words())
       })
     }
     const take = (name, data) => {
       if (!mine()) return
-      app.panel?.notice('')
+      app.network()
       if (name === 'start') {
         request.traceId = turn.traceId = data.traceId
         store.keep({ id: data.sessionId, token: data.sessionToken, running: { ...saved, traceId: data.traceId } })
       }
       if (name === 'chunk') {
         turn.text += data
-        tell(turn.text)
         draw()
       }
       if (name === 'sources') turn.sources = data || []
     }
-    app.panel?.working(true)
+    app.panel.working(true)
     app.say(app.t('typing'))
     try {
-      await app.service.follow(request, stop.signal, take, () => app.panel?.notice(app.t('cut')))
+      await app.service.follow(request, stop.signal, take, () => app.panel.notice(app.t('cut')))
       app.plain = request.plain
     } catch (failure) {
       await mend(turn, failure)
@@ -58,10 +59,10 @@ const conversation = (app, store) => {
   const finish = (turn, tell) => {
     const { question, text, sources, traceId, failure } = turn
     turn.live = false
-    tell(text, true)
-    app.panel?.notice('')
-    app.panel?.update(turn)
-    app.panel?.working(false)
+    app.network()
+    app.panel.update(turn)
+    app.panel.working(false)
+    tell(turn.view.words(), true)
     if (failure) {
       app.say(explain(failure, app.t))
       if (failure.code !== 'STOPPED') app.emit('error', { code: failure.code, message: failure.message })
@@ -84,11 +85,11 @@ const conversation = (app, store) => {
     const turns = []
     if (!token) return turns
     const { messages = [] } = await app.call(`/sessions/${id}/messages`).catch(() => ({}))
-    for (const { traceId, role, text = '', sources, rating } of messages) {
+    for (const { traceId, role, message, sources, rating } of messages) {
       let turn = turns.find((other) => other.traceId === traceId)
       if (!turn) turns.push((turn = { traceId, text: '', sources: [] }))
-      if (role === 'assistant') Object.assign(turn, { text, sources: sources || [], rating })
-      else turn.question = text
+      if (role === 'assistant') Object.assign(turn, { text: message, sources: sources || [], rating })
+      else turn.question = message
     }
     return turns
   }
@@ -100,7 +101,7 @@ const conversation = (app, store) => {
   const start = (turn) => {
     store.keep({ id: turn.saved.body.sessionId, running: turn.saved })
     app.turns = [...app.turns.filter((other) => other.saved?.key !== turn.saved.key), turn]
-    app.panel?.fill()
+    app.panel.fill()
     return run(turn)
   }
 
@@ -135,7 +136,7 @@ const conversation = (app, store) => {
     store.forget()
     app.turns = []
     app.panel.fill()
-    app.panel.notice('')
+    app.network()
     app.panel.working(false)
     app.panel.input.focus()
   }

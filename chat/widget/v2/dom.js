@@ -24,8 +24,9 @@ const SHAPES = {
   copy: 'M9 9h11v11H9zM5 15H4V4h11v1',
   copied: 'M5 12l5 5 9-9',
   up: 'M7 11v9H4v-9zl4-8a2.5 2.5 0 0 1 2.5 2.5V9H19a2 2 0 0 1 2 2.3l-1.2 7A2 2 0 0 1 18 20H7',
-  down: 'M17 13V4h3v9zl-4 8a2.5 2.5 0 0 1-2.5-2.5V15H5a2 2 0 0 1-2-2.3l1.2-7A2 2 0 0 1 6 4h11',
 }
+
+SHAPES.down = SHAPES.up // turned round by the style sheet
 
 /** One of SHAPES, drawn with strokes in the colour of the text around it. */
 const icon = (name) => {

@@ -158,11 +158,3 @@ const markdown = (root, cite) => {
     drawn = now
   }
 }
-
-/** An answer as plain words, for the clipboard and the screen reader. */
-const plain = (text) =>
-  text
-    .replace(/!?\[([^\]\n]{0,300})\]\([^)\n]{0,2000}\)/g, '$1')
-    .replace(/ ?\[\d{1,2}(, ?\d{1,2})*\]/g, '')
-    .replace(/^\s*(```.*|#+ |> ?|\|?[-:| ]+\|[-:| ]*$)/gm, '')
-    .replace(/\*\*|__|`/g, '')

@@ -111,7 +111,7 @@ const buildPanel = (app) => {
     fit,
     /** Draw all turns anew. */
     fill: () => {
-      for (const turn of app.turns) turn.view = turnView(app, turn)
+      for (const turn of app.turns) turnView(app, turn)
       const ideas = app.turns.length ? [] : settings.suggestedQuestions.slice(0, 6).map(idea)
       log.replaceChildren(
         h('div', { class: 'turn bot' }, h('div', { class: 'body' }, h('p', { dir: 'auto' }, t('welcome')))),
@@ -144,23 +144,17 @@ const buildPanel = (app) => {
   }
 }
 
-/** The avatar: a picture of the page's own or the service's host, else a letter or two or an emoji. */
-const portrait = (avatar, name) => {
-  const url = /^(https?:|\/)/.test(avatar) && safeAddress(avatar)
-  const node = h('span', { class: 'avatar', 'aria-hidden': 'true' }, [...((!url && avatar) || name[0])].slice(0, 2).join(''))
-  const picture = [location.origin, ORIGIN].includes(url?.origin) && h('img', { alt: '', src: url.href, onload: () => node.replaceChildren(picture) })
-  return node
-}
+/** The avatar: a picture by its path on the page's own host (/logo.png), else a letter or two or an emoji. */
+const portrait = (avatar, name) =>
+  h('span', { class: 'avatar', 'aria-hidden': 'true' }, /^\/\w/.test(avatar) ? h('img', { alt: '', src: avatar }) : [...(avatar || name[0])].slice(0, 2).join(''))
 
 /** Tells a screen reader what has been written since the last call, up to the last finished sentence. */
 const reader = (say) => {
   let told = 0
   return (text, last) => {
-    const all = plain(last ? text : settled(text))
-    const end = last ? all.length : sentencesOf(all).slice(0, -1).join('').length
-    if (end <= told) return
-    const fresh = all.slice(told, end).trim()
-    told = end
+    const end = last ? text.length : sentencesOf(text).slice(0, -1).join('').length
+    const fresh = text.slice(told, end).trim()
+    told = Math.max(told, end)
     if (fresh) say(fresh)
   }
 }

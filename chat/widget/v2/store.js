@@ -32,6 +32,9 @@ const openStore = (name, hours) => {
   return { read, keep, forget }
 }
 
-/** A version 4 UUID; crypto.randomUUID is missing on pages without TLS. */
-const uuid = () =>
-  '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (c) => (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16))
+/** A random UUID. crypto.randomUUID is missing on pages without TLS; an object's address has one everywhere. */
+const uuid = () => {
+  const address = URL.createObjectURL(new Blob())
+  URL.revokeObjectURL(address)
+  return address.slice(-36)
+}

@@ -6,9 +6,8 @@ class Failure extends Error {
   }
 }
 
-// Seconds: for a small request; to the first event; between two; for a whole answer in one piece.
-const SMALL = 15
-const FIRST = 15
+// Seconds: for a small request and to the first event; between two events; for a whole answer in one piece.
+const SHORT = 15
 const SILENCE = 45
 const WHOLE = 100
 const PAUSES = [0.3, 1, 2, 4, 8, 8, 8]
@@ -65,14 +64,14 @@ const connect = (base, key) => {
       stop?.removeEventListener('abort', abort)
     }
   }
-  const json = (path, options = {}, seconds = SMALL) => request(path, options, seconds, (response) => (response.status === 204 ? {} : response.json()))
+  const json = (path, options = {}, seconds = SHORT) => request(path, options, seconds, (response) => (response.status === 204 ? {} : response.json()))
 
   /** Follow one stream: true when its last event came, false when the connection ended before. */
   const drain = (turn, stop, take) => {
     const [path, options] = turn.traceId
       ? [`/chat/stream/${turn.traceId}`, { headers: { 'X-Session-Token': turn.token(), ...(turn.last && { 'Last-Event-ID': turn.last }) } }]
       : ['/chat/stream', question(turn)]
-    return request(path, { ...options, stop }, FIRST, async (response, beat) => {
+    return request(path, { ...options, stop }, SHORT, async (response, beat) => {
       const reader = response.body.getReader()
       const decoder = new TextDecoder()
       let rest = ''

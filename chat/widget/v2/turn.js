@@ -3,14 +3,14 @@
  * so it can be thrown away and made again.
  */
 
-/** The view of one turn: its `node`, and `update()` to call when the turn has changed. */
+/** Makes turn.view: its `node`, `update()` to call when the turn has changed, and `words()`. */
 const turnView = (app, turn) => {
   const { t } = app
   const body = h('div', { class: 'body' })
   const extras = h('div', { class: 'extras' })
   const typing = h('div', { class: 'typing', 'aria-hidden': 'true' }, h('i'), h('i'), h('i'))
   const shelf = sourceShelf(t, turn)
-  const draw = markdown(body, (number) => h('button', { class: 'cite', 'aria-expanded': 'false', onclick: shelf.open(number) }, number))
+  const draw = markdown(body, (number) => h('button', { class: 'cite', 'data-n': number, 'aria-label': number, 'aria-expanded': 'false', onclick: shelf.open(number) }))
   const speaker = (key) => h('span', { class: 'sr' }, t(key) + ': ')
   const node = h(
     'div',
@@ -25,9 +25,10 @@ const turnView = (app, turn) => {
     body.hidden = !text
     if (live) return extras.replaceChildren()
     for (const cite of body.querySelectorAll('.cite')) {
-      const source = sources[cite.textContent - 1]
-      if (source) cite.setAttribute('aria-label', t('source', { n: cite.textContent, title: source.title }))
-      else cite.replaceWith(`[${cite.textContent}]`)
+      const { n } = cite.dataset
+      const source = sources[n - 1]
+      if (source) cite.setAttribute('aria-label', t('source', { n, title: source.title }))
+      else cite.replaceWith(`[${n}]`)
     }
     extras.replaceChildren(
       sources.length ? shelf.draw() : '',
@@ -35,15 +36,17 @@ const turnView = (app, turn) => {
       text ? tools(app, turn) : '',
     )
   }
+  /** The answer as plain words; a citation mark's number is drawn by the style sheet and no part of them. */
+  const words = () => body.innerText.replace(/ +(?=[.,;:!?\n]|$)/g, '')
+  turn.view = { node, update, words }
   update()
-  return { node, update }
 }
 
 /** Copy and feedback. */
 const tools = (app, turn) => {
   const { t } = app
   const copy = tool('copy', t('copy'), async () => {
-    await navigator.clipboard.writeText(plain(turn.text))
+    await navigator.clipboard.writeText(turn.view.words())
     app.say(t('copied'))
     copy.replaceChildren(icon('copied'))
     setTimeout(() => copy.replaceChildren(icon('copy')), 2000)

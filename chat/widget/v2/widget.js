@@ -6,7 +6,6 @@
 const script = document.currentScript
 const page = { ...(script?.chatConfig || window.ChatConnectConfig), ...script?.dataset }
 const BASE = String(page.baseUrl || (script && new URL(script.src).origin)).replace(/\/+$/, '')
-const ORIGIN = safeAddress(BASE)?.origin
 const warn = (text) => console.warn('[ChatConnect] ' + text)
 
 const listeners = {}
@@ -31,7 +30,7 @@ const remember = (open) => {
 }
 
 const readTexts = (locale) =>
-  fetch(BASE + TEXTS_PATH + locale + '.json', { credentials: 'omit', signal: AbortSignal.timeout(SMALL * 1000) }).then((response) => response.json())
+  fetch(BASE + TEXTS_PATH + locale + '.json', { credentials: 'omit', signal: AbortSignal.timeout(SHORT * 1000) }).then((response) => response.json())
 
 /** The widget of a page, made when the service has told its settings. */
 const launch = (service, served, locale, texts) => {
@@ -55,10 +54,11 @@ const launch = (service, served, locale, texts) => {
     emit,
     token,
     turns: [],
-    say: (text) => app.panel?.say(text),
+    say: (text) => app.panel.say(text),
     call: (path, more) => service.json(path, { ...more, headers: { 'X-Session-Token': token() } }),
     news: () => launcher.classList.toggle('news', !isOpen()),
     close: () => close(),
+    network: () => app.panel.notice(navigator.onLine === false ? app.t('offline') : ''),
   }
   Object.assign(app, conversation(app, store))
   const isOpen = () => app.panel && !app.panel.node.hidden
@@ -71,7 +71,6 @@ const launch = (service, served, locale, texts) => {
       `:host{--font:${getComputedStyle(document.body).fontFamily};--brand:${brand};--ink:${inkOn(brand)};--light:${legibleOn(brand, '#eef1f4')};--dark:${legibleOn(brand, '#262b31')};--x:${offsetX}px;--y:${offsetY}px}`,
     )
   }
-  const network = () => app.panel?.notice(navigator.onLine === false ? app.t('offline') : '')
   /** Keeps the full-screen dialog above the on-screen keyboard. */
   const keyboard = () => {
     if (!isOpen()) return
@@ -104,7 +103,7 @@ const launch = (service, served, locale, texts) => {
     frame.append(app.panel.node)
     app.panel.fill()
     app.panel.working(app.busy())
-    network()
+    app.network()
   }
   const prepare = () => {
     if (app.panel) return
@@ -141,8 +140,8 @@ const launch = (service, served, locale, texts) => {
   const watch = (target, name, listener) => target.addEventListener(name, listener, { signal: life.signal })
   watch(dark, 'change', style)
   watch(full, 'change', keyboard)
-  watch(window, 'online', network)
-  watch(window, 'offline', network)
+  watch(window, 'online', () => app.panel && app.network())
+  watch(window, 'offline', () => app.panel && app.network())
   watch(visualViewport, 'resize', keyboard)
   watch(visualViewport, 'scroll', keyboard)
   draw()
@@ -173,19 +172,18 @@ const launch = (service, served, locale, texts) => {
 
 const begin = async () => {
   try {
-    if (!page.apiKey) throw Error('apiKey is missing: set window.ChatConnectConfig = {apiKey, baseUrl} before the script')
-    if (!ORIGIN) throw Error('baseUrl is no address: ' + BASE)
+    if (!page.apiKey) throw Error('ChatConnectConfig.apiKey is missing')
     const service = connect(BASE + '/api/widget', page.apiKey)
     const wanted = language(page.locale)
     const [{ widget }, texts] = await Promise.all([service.json('/config'), readTexts(wanted)])
     const locale = language(settle(widget, page).locale)
     return launch(service, widget, locale, locale === wanted ? texts : await readTexts(locale))
   } catch (failure) {
-    warn(`The chat stays away from this page: ${failure.message} (${BASE})`)
+    warn(`No chat on this page: ${failure.message} (${BASE})`)
   }
 }
 
-if (window.ChatConnect) warn('The chat is already on this page.')
+if (window.ChatConnect) warn('The chat is already on this page')
 else {
   const started = begin()
   const later = (name) => async (value) => (await started)?.[name](value)
