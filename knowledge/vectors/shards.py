@@ -110,9 +110,14 @@ def _open(directory: Path, dimensions: int) -> edge.EdgeShard:
 
 def _create(directory: Path, dimensions: int) -> None:
     windows = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)  # a passage is as near as its best window
-    quantized = edge.TurboQuantQuantizationConfig(always_ram=True)
+    # Cold: files of 32 MB are not read in ahead, which a small index never fills; a search is as fast.
+    quantized = edge.TurboQuantQuantizationConfig(memory=edge.Memory.Cold)
     dense = edge.EdgeVectorParams(
-        dimensions, edge.Distance.Cosine, multivector_config=windows, quantization_config=quantized
+        dimensions,
+        edge.Distance.Cosine,
+        multivector_config=windows,
+        quantization_config=quantized,
+        memory=edge.Memory.Cold,
     )
     config = edge.EdgeConfig(
         vectors={DENSE: dense},
