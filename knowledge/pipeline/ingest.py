@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 Status = DocumentVersion.Status
 
 MAX_ATTEMPTS = 3
-BATCH = 512  # chunks handed to the embedder at once, which sends several requests of them together; 3 MB of vectors
+BATCH = 1024  # chunks handed to the embedder at once, which sends several requests of them together; 6 MB of vectors
 
 TOO_DEMANDING = "The document could not be processed: every attempt was cut short. It may be too demanding."
 OUR_FAULT = "The document could not be processed because of a fault on our side. Please upload it again later."

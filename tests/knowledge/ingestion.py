@@ -1,30 +1,13 @@
 """Ingestion in tests: uploads, work done in this process, and what a client then has."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from django.conf import settings as django_settings
 
 from knowledge.documents import Upload, submit
 from knowledge.models import Chunk, Document, DocumentVersion
 from knowledge.pipeline.ingest import ingest_next
-from knowledge.vectors import VectorStore, embedded
+from knowledge.vectors import VectorStore
 from tenants.models import Client
 from tenants.scoping import client_scope
-
-
-@contextmanager
-def embedded_store(directory: object) -> Iterator[None]:
-    """An embedded vector store and file storage of the test's own."""
-    before = django_settings.DATA_DIR
-    embedded.release()
-    django_settings.DATA_DIR = directory
-    try:
-        yield
-    finally:
-        embedded.release()
-        django_settings.DATA_DIR = before
 
 
 def upload(client: Client, text: str = "Boots can be returned within 60 days.", name: str = "doc") -> DocumentVersion:
