@@ -94,6 +94,8 @@ else:
 
 # Figures from the delivery experiments of django-q2 1.11: `queue_limit` equal to the workers, and
 # retry > timeout * (ceil((queue_limit + 1) / workers) + 1), keep a running task from being started twice.
+# The whole attempt at one document must fit into INGEST_SECONDS.
+INGEST_SECONDS = env.int("INGEST_SECONDS", default=300)
 Q_CLUSTER = {
     "name": "support-chat",
     "orm": "default",
@@ -101,8 +103,8 @@ Q_CLUSTER = {
     "queue_limit": env.int("WORKERS", default=2),
     "bulk": 1,
     "poll": 0.2,
-    "timeout": 300,
-    "retry": 1000,
+    "timeout": INGEST_SECONDS,
+    "retry": INGEST_SECONDS * 3 + 100,
     "max_attempts": 3,
     "ack_failures": False,
     "recycle": 50,
@@ -165,6 +167,12 @@ PARSE_MEMORY_MB = env.int("PARSE_MEMORY_MB", default=512)
 PARSE_MAX_CHARACTERS = env.int("PARSE_MAX_CHARACTERS", default=5_000_000)
 PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", default=5_000)
 PARSE_MAX_ROWS = env.int("PARSE_MAX_ROWS", default=100_000)
+# What one document may cost to embed; checked before anything is sent or billed.
+MAX_DOCUMENT_CHUNKS = env.int("MAX_DOCUMENT_CHUNKS", default=5_000)
+MAX_EMBEDDED_CHARACTERS = env.int("MAX_EMBEDDED_CHARACTERS", default=10_000_000)
+# Without a sign of life for so long, a run is taken for dead, and so is a cluster that has work.
+INGEST_LEASE_SECONDS = env.float("INGEST_LEASE_SECONDS", default=20.0)
+INGEST_RETRY_SECONDS = env.float("INGEST_RETRY_SECONDS", default=10.0)  # then six times as long
 MEDIA_ROOT = DATA_DIR / "files"
 
 # --- Django ---------------------------------------------------------------------------------------------

@@ -7,14 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.db import transaction
 from django.db.models import F
 
 from billing.plans import plan_of
-from knowledge import queue
+from knowledge import callbacks, queue, status
 from knowledge.models import Chunk, Document, DocumentVersion
 from knowledge.parsers import check_type
-from knowledge.vectors import VectorStore
+from knowledge.pipeline import remains
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -34,78 +33,69 @@ class Upload:
 
 
 def submit(client: Client, upload: Upload) -> DocumentVersion:
-    """Store an upload and queue its ingestion. The same content again returns the existing version.
+    """Store an upload and queue its ingestion. Content that is there or on its way returns the existing version.
 
-    ApiError 413, 415 or 402 (the plan's document count). File and rows are stored in one transaction,
-    the job is queued after it; a lock on the client's row makes simultaneous uploads take turns.
+    ApiError 413, 415 or 402 (the plan's document count). File, rows and job are stored in one transaction; a
+    lock on the client's row makes simultaneous uploads take turns.
     """
     check(upload)
     sha256 = hashlib.sha256(upload.data).hexdigest()
     with client_scope(client.pk):
-        client = Client.objects.select_for_update().get(pk=client.pk)
-        document = Document.objects.filter(external_id=upload.document_id).select_related("latest").first()
+        client = _locked(client.pk)
+        document = _documents(upload.document_id).first()
         if document and document.latest and _same(document.latest, upload, sha256):
             return document.latest
         if document is None:
             document = _new_document(client, upload)
+        elif document.latest:
+            _supersede(document.latest, live=document.latest_id == document.live_id)
         version = _new_version(document, upload, sha256)
-        transaction.on_commit(lambda: queue.enqueue(client.pk, version.pk))
+        callbacks.note(version)
+        queue.enqueue()
     return version
 
 
 def find(client_id: uuid.UUID, document_id: str) -> DocumentVersion:
     """The newest version of a document, whose status is the document's; ApiError 404."""
     with client_scope(client_id):
-        document = Document.objects.filter(external_id=document_id).select_related("latest__document").first()
+        document = _documents(document_id).first()
         if document is None or document.latest is None:
-            raise ApiError("NOT_FOUND", "There is no such document.")
+            raise _missing()
         return document.latest
+
+
+def state(version: DocumentVersion) -> dict[str, Any]:
+    """The contract's status body."""
+    with client_scope(version.client_id):
+        return status.body(version)
 
 
 def owner_of(document_id: str) -> uuid.UUID:
     """The one client with a document of this id, for the internal caller that names none; ApiError 404 or 400."""
     with unscoped("the internal caller may name a document without its client"):
-        owners = list(Document.objects.filter(external_id=document_id).values_list("client_id", flat=True)[:2])
+        owners = list(_documents(document_id).values_list("client_id", flat=True)[:2])
     if not owners:
-        raise ApiError("NOT_FOUND", "There is no such document.")
+        raise _missing()
     if len(owners) > 1:
         raise ApiError("INVALID_REQUEST", "Several clients have a document with this id: name one with ?clientId=.")
     return owners[0]
 
 
 def remove(client_id: uuid.UUID, document_id: str) -> None:
-    """Erase a document: rows first, so that it stops answering at once, then its vectors and files. ApiError 404."""
+    """Erase a document: rows first, so that it stops answering at once, then its vectors and files. ApiError 404.
+
+    Rows are locked in the order client, version, document: a run that is under way holds its version's.
+    """
     with client_scope(client_id):
-        document = Document.objects.select_for_update().filter(external_id=document_id).first()
+        _locked(client_id)
+        document = _documents(document_id).first()
         if document is None:
-            raise ApiError("NOT_FOUND", "There is no such document.")
-        versions = list(document.versions.all())
+            raise _missing()
+        document.versions.update(lease=None, status=DocumentVersion.Status.FAILED)
+        for version in document.versions.defer("text"):
+            remains.leave(version)
         document.delete()
         Client.objects.filter(pk=client_id).update(knowledge_version=F("knowledge_version") + 1)
-        transaction.on_commit(lambda: _erase_outside(client_id, versions))
-
-
-def _erase_outside(client_id: uuid.UUID, versions: list[DocumentVersion]) -> None:
-    store = VectorStore.for_client(client_id)
-    for version in versions:
-        store.delete_version(version.pk)
-        version.file.delete(save=False)
-
-
-def state(version: DocumentVersion) -> dict[str, Any]:
-    """The contract's status body, also sent to Express."""
-    with client_scope(version.client_id):
-        points = [str(pk) for pk in Chunk.objects.filter(version=version).values_list("pk", flat=True)]
-    return {
-        "documentId": version.document.external_id,
-        "status": version.status,
-        "progress": version.progress,
-        "currentStep": version.step,
-        "chunksTotal": version.chunks_total,
-        "chunksProcessed": version.chunks_processed,
-        "qdrantPointIds": points if version.status == DocumentVersion.Status.COMPLETED else [],
-        "errorMessage": version.error_message or None,
-    }
 
 
 def check(upload: Upload) -> None:
@@ -121,8 +111,26 @@ def too_large() -> ApiError:
     return ApiError("FILE_TOO_LARGE", f"The file is larger than {settings.MAX_DOCUMENT_BYTES / 1024 / 1024:g} MB.")
 
 
+def _documents(document_id: str) -> Any:
+    """The documents of this id in scope, with their newest version; the texts stay in the database."""
+    if "\0" in document_id:  # no document has it, and PostgreSQL would not even look
+        return Document.objects.none()
+    return Document.objects.filter(external_id=document_id).select_related("latest__document").defer("latest__text")
+
+
+def _locked(client_id: uuid.UUID) -> Client:
+    """The client's row, locked against other uploads and deletions; chat may go on referring to it."""
+    return Client.objects.select_for_update(no_key=True).get(pk=client_id)
+
+
+def _missing() -> ApiError:
+    return ApiError("NOT_FOUND", "There is no such document.")
+
+
 def _same(latest: DocumentVersion, upload: Upload, sha256: str) -> bool:
-    return latest.sha256 == sha256 and latest.file_type == upload.file_type
+    """Is this content there or on its way? (What failed is tried anew.)"""
+    failed = latest.status == DocumentVersion.Status.FAILED
+    return not failed and latest.sha256 == sha256 and latest.file_type == upload.file_type
 
 
 def _new_document(client: Client, upload: Upload) -> Document:
@@ -132,16 +140,26 @@ def _new_document(client: Client, upload: Upload) -> Document:
     return Document.objects.create(external_id=upload.document_id, title=upload.original_name, metadata=upload.metadata)
 
 
+def _supersede(previous: DocumentVersion, *, live: bool) -> None:
+    """End a version that a newer one replaces, unless it answers: then it does so until the newer one can."""
+    if live:
+        return
+    DocumentVersion.objects.filter(pk=previous.pk).update(
+        status=DocumentVersion.Status.FAILED,
+        error_message=previous.error_message or "A newer version was uploaded.",
+        lease=None,
+        text="",
+        file="",
+    )
+    Chunk.objects.filter(version_id=previous.pk).delete()
+    remains.leave(previous)
+
+
 def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVersion:
-    previous = document.latest
-    if previous and previous.status not in DocumentVersion.FINAL:
-        DocumentVersion.objects.filter(pk=previous.pk).update(
-            status=DocumentVersion.Status.FAILED, error_message="A newer version was uploaded.", lease=None
-        )
     version = DocumentVersion(
         client_id=document.client_id,
         document=document,
-        number=previous.number + 1 if previous else 1,
+        number=document.latest.number + 1 if document.latest else 1,
         file_type=upload.file_type,
         original_name=upload.original_name,
         size=len(upload.data),
@@ -153,6 +171,6 @@ def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVer
         document.latest, document.title, document.metadata = version, upload.original_name, upload.metadata
         document.save()
     except BaseException:
-        version.file.delete(save=False)
+        version.file.storage.delete(version.file.name or "")
         raise
     return version

@@ -58,6 +58,7 @@ class DocumentVersion(ClientOwned):
         FAILED = "failed"
 
     FINAL = (Status.COMPLETED, Status.FAILED)
+    UNFINISHED = (Status.PENDING, Status.PARSING, Status.CHUNKING, Status.EMBEDDING, Status.STORING)
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -72,6 +73,9 @@ class DocumentVersion(ClientOwned):
     attempts = models.PositiveSmallIntegerField(default=0)
     lease = models.UUIDField(null=True, blank=True, editable=False, help_text="The run that may write this row.")
     heartbeat = models.DateTimeField(null=True, blank=True, editable=False)
+    worker = models.CharField(max_length=100, blank=True, editable=False, help_text="Who holds or held the lease.")
+    claimed = models.DateTimeField(null=True, blank=True, editable=False, help_text="When the last attempt began.")
+    not_before = models.DateTimeField(null=True, blank=True, editable=False, help_text="When to try again.")
     chunks_total = models.PositiveIntegerField(default=0)
     chunks_processed = models.PositiveIntegerField(default=0)
     text = models.TextField(blank=True, help_text="The parsed text; chunks and sources are spans of it.")
@@ -121,6 +125,38 @@ class Chunk(ClientOwned):
 
     def __str__(self) -> str:
         return f"chunk {self.index}"
+
+
+class Callback(ClientOwned):
+    """A status body for Express that is still to be delivered, or could not be (knowledge/callbacks.py)."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+")
+    status = models.CharField(max_length=10, choices=DocumentVersion.Status.choices)
+    body = models.TextField(help_text="The JSON that is sent, byte for byte.")
+    created = models.DateTimeField(auto_now_add=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt = models.DateTimeField(null=True, blank=True, db_index=True, help_text="Empty: given up.")
+    last_error = models.CharField(max_length=200, blank=True)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.status} ({self.attempts} attempts)"
+
+
+class Remains(ClientOwned):
+    """Points and a file outside the database whose rows are gone; they are erased twice (pipeline/remains.py)."""
+
+    version_pk = models.BigIntegerField()
+    file_name = models.CharField(max_length=200)
+    due = models.DateTimeField(db_index=True)
+
+    class Meta(ClientOwned.Meta):
+        verbose_name_plural = "remains"
+
+    def __str__(self) -> str:
+        return self.file_name
 
 
 def chunk_id(client_id: uuid.UUID, version_id: int, index: int) -> uuid.UUID:

@@ -1,77 +1,99 @@
 """Where jobs wait: Django-Q2's ORM broker, or, on the embedded default, this process's own worker thread.
 
-Both run the same job (knowledge/pipeline/ingest.py). The rows are the truth: the thread takes its work from
-them, so a document left unfinished by a kill is taken up at the next start.
+The rows are the truth. A job in the broker names no document; it says "ingest the next one", and the rows say
+which that is (pipeline/lease.py). So jobs may be lost, late or doubled: `sweep` makes up for missing ones, and
+a superfluous one finds nothing to do.
 """
 
 import threading
-import uuid
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, transaction
+from django.utils import timezone
 
+from knowledge import callbacks
 from knowledge.models import DocumentVersion
+from knowledge.pipeline import remains
+from knowledge.pipeline.ingest import ingest_next
+from knowledge.pipeline.lease import waiting
 from tenants.scoping import unscoped
 
 log = structlog.get_logger(__name__)
+JOB = "knowledge.tasks.ingest_next"
+IDLE_SECONDS = 5  # between looks at the rows when nobody wakes the thread
 _wake = threading.Event()
-_worker: threading.Thread | None = None
+_threads: list[threading.Thread] = []
 
 
-def enqueue(client_id: uuid.UUID, version_id: int) -> None:
-    """Have a version ingested soon."""
+def enqueue() -> None:
+    """Have a waiting version ingested soon after the present transaction is committed."""
     if settings.EMBEDDED:
-        _wake.set()
-        return
-    from django_q.tasks import async_task
+        transaction.on_commit(_wake.set)
+    else:
+        from django_q.tasks import async_task
 
-    async_task("knowledge.tasks.ingest", str(client_id), version_id, task_name=f"ingest {version_id}")
-
-
-def start_embedded_worker() -> None:
-    """Start the worker thread of this process, once; it owns every unfinished version."""
-    global _worker
-    if _worker is None or not _worker.is_alive():
-        _worker = threading.Thread(target=_work, name="ingest", daemon=True)
-        _worker.start()
+        async_task(JOB)  # a row of the same database: it is there when the transaction's other rows are
 
 
 def depth() -> int:
     """Versions that wait or are being ingested, over all clients."""
     with unscoped("the queue's depth counts every client"):
-        return DocumentVersion.objects.exclude(status__in=DocumentVersion.FINAL).count()
+        return DocumentVersion.objects.filter(status__in=DocumentVersion.UNFINISHED).count()
+
+
+def count_waiting() -> int:
+    """Versions that a worker could begin now."""
+    with unscoped("the queue's depth counts every client"):
+        return DocumentVersion.objects.filter(waiting()).count()
+
+
+def sweep() -> int:
+    """Put in the jobs that are missing: for what a killed worker held, a lost job, a retry. Returns how many.
+
+    Jobs that a cluster has fetched don't count, so a few may be superfluous; any number of processes may sweep.
+    """
+    missing = count_waiting() - _fetchable(timezone.now())
+    for _ in range(missing):
+        enqueue()
+    return max(missing, 0)
+
+
+def unfetched_for(seconds: float) -> bool:
+    """Has some job lain in the broker for so long that every running cluster should have fetched it?"""
+    return _fetchable(timezone.now() - timedelta(seconds=seconds)) > 0
+
+
+def _fetchable(before: object) -> int:
+    from django_q.models import OrmQ
+
+    return OrmQ.objects.filter(lock__lte=before).count()
+
+
+def start_embedded_worker() -> None:
+    """Start this process's own worker and its callbacks' thread, once; they own every unfinished version."""
+    if any(thread.is_alive() for thread in _threads):
+        return
+    never = threading.Event()
+    _threads[:] = [
+        threading.Thread(target=_work, name="ingest", daemon=True),
+        threading.Thread(target=callbacks.deliver_forever, args=(never,), name="callbacks", daemon=True),
+    ]
+    for thread in _threads:
+        thread.start()
 
 
 def _work() -> None:
-    from knowledge.pipeline.ingest import ingest
-
     with unscoped("this process owns the queue: what an earlier one left is taken up again"):
-        DocumentVersion.objects.exclude(status__in=DocumentVersion.FINAL).update(lease=None)
+        DocumentVersion.objects.filter(status__in=DocumentVersion.UNFINISHED).update(lease=None)
     while True:
         _wake.clear()
         try:
-            while job := _next():
-                ingest(*job)
+            while ingest_next():
+                pass
+            remains.sweep()
         except Exception:
             log.exception("ingestion thread")
         close_old_connections()
-        _wake.wait(timeout=5)
-
-
-def _next() -> tuple[uuid.UUID, int] | None:
-    """The oldest waiting version of the client with the fewest recent ones, so that one client's thousand
-    files don't starve another's one."""
-    with unscoped("the worker serves every client in turn"):
-        waiting = DocumentVersion.objects.exclude(status__in=DocumentVersion.FINAL).filter(lease=None)
-        oldest: dict[uuid.UUID, int] = {}
-        for client_id, pk in waiting.order_by("created", "pk").values_list("client_id", "pk"):
-            oldest.setdefault(client_id, pk)
-    if not oldest:
-        return None
-    client_id = min(oldest, key=lambda c: _served.get(c, 0))
-    _served[client_id] = max(_served.values(), default=0) + 1
-    return client_id, oldest[client_id]
-
-
-_served: dict[uuid.UUID, int] = {}  # client -> turn in which it was last served
+        _wake.wait(timeout=IDLE_SECONDS)

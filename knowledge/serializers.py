@@ -16,7 +16,7 @@ from tenants.errors import ApiError
 class UploadSerializer(serializers.Serializer):
     """`fileData` (base64) or `file` (multipart); `metadata` may be JSON text in a form."""
 
-    documentId = serializers.CharField(max_length=255)
+    documentId = serializers.CharField(max_length=255, trim_whitespace=False)
     clientId = serializers.CharField(required=False, allow_blank=True)
     fileData = serializers.CharField(required=False, trim_whitespace=False)
     file = serializers.FileField(required=False, allow_empty_file=True)
@@ -32,6 +32,10 @@ class UploadSerializer(serializers.Serializer):
                 raise serializers.ValidationError("This is not valid JSON.") from error
         if value is not None and not isinstance(value, dict):
             raise serializers.ValidationError("This is not a JSON object.")
+        if not _storable(value):
+            raise serializers.ValidationError(
+                "This can't be stored: NUL characters, halves of characters, or infinity."
+            )
         return value or {}
 
     def upload(self) -> Upload:
@@ -46,6 +50,16 @@ class UploadSerializer(serializers.Serializer):
             raise ApiError("UNSUPPORTED_FILE_TYPE", "Only PDF, DOCX, TXT and CSV files can be read.")
         data = _read(uploaded) if uploaded is not None else _decode(fields["fileData"])
         return Upload(fields["documentId"], data, file_type, name, fields.get("metadata", {}))
+
+
+def _storable(value: object) -> bool:
+    """Would the database take it? JSON may hold what its `jsonb` and UTF-8 don't."""
+    try:
+        return "\\u0000" not in json.dumps(value, allow_nan=False) and bool(
+            json.dumps(value, ensure_ascii=False).encode()
+        )
+    except ValueError:
+        return False
 
 
 def _read(uploaded: Any) -> bytes:

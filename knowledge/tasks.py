@@ -1,9 +1,7 @@
-"""Envelopes that Django-Q2 delivers, perhaps twice: ids go in, one verb runs."""
-
-import uuid
+"""Envelopes that Django-Q2 delivers, perhaps twice."""
 
 
-def ingest(client_id: str, version_id: int) -> None:
-    from knowledge.pipeline.ingest import ingest as run
+def ingest_next() -> None:
+    from knowledge.pipeline.ingest import ingest_next as run
 
-    run(uuid.UUID(client_id), version_id)
+    run()

@@ -6,6 +6,6 @@ from knowledge import views
 
 urlpatterns = [
     path("process-document", views.ProcessDocument.as_view()),
-    re_path(r"^documents/(?P<document_id>.{1,255})/status$", views.DocumentStatus.as_view()),
-    re_path(r"^documents/(?P<document_id>.{1,255})$", views.DocumentDetail.as_view()),
+    re_path(r"^documents/(?P<document_id>(?s:.{1,255}))/status\Z", views.DocumentStatus.as_view()),
+    re_path(r"^documents/(?P<document_id>(?s:.{1,255}))\Z", views.DocumentDetail.as_view()),
 ]

@@ -36,6 +36,14 @@ class ProcessDocument(APIView):
         return Response(body, status=202)
 
 
+class DocumentDetail(APIView):
+    authentication_classes = [CallerAuthentication]
+
+    def delete(self, request: Request, document_id: str) -> Response:
+        documents.remove(_client_of(request, document_id), document_id)
+        return Response(status=204)
+
+
 class DocumentStatus(APIView):
     authentication_classes = [CallerAuthentication]
 
@@ -43,13 +51,9 @@ class DocumentStatus(APIView):
         client_id = _client_of(request, document_id)
         return Response(documents.state(documents.find(client_id, document_id)))
 
-
-class DocumentDetail(APIView):
-    authentication_classes = [CallerAuthentication]
-
     def delete(self, request: Request, document_id: str) -> Response:
-        documents.remove(_client_of(request, document_id), document_id)
-        return Response(status=204)
+        """The address of a document whose id ends in "/status"."""
+        return DocumentDetail().delete(request, f"{document_id}/status")
 
 
 def _client_of(request: Request, document_id: str) -> Any:

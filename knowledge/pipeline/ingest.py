@@ -1,23 +1,27 @@
 """parse -> chunk -> embed -> store -> switch.
 
-May run twice and may die at any line: a run holds the version's lease and every write of it is conditional on
-that lease, so a run that was overtaken (by a newer upload, a deletion, or a second delivery) stops at its next
-write. Points have deterministic ids, so a repeated run overwrites its own.
+May run twice and may die at any line: every write is conditional on the version's lease (lease.py), and points
+have deterministic ids, so a repeated run overwrites its own.
 """
 
-import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from django.db.models import F, Q
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F
 from django.utils import timezone
 
 from billing import ledger
 from knowledge.chunking import Span, chunk
 from knowledge.embeddings import EmbeddingError, get_embedder
+from knowledge.embeddings.base import ignore_progress
 from knowledge.models import Chunk, Document, DocumentVersion, chunk_id
 from knowledge.parsers import Parsed, ParseError, parse
+from knowledge.pipeline import remains
+from knowledge.pipeline.lease import Lease, Overtaken, claim_next
 from knowledge.vectors import Point, VectorError, VectorStore
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -26,172 +30,198 @@ log = structlog.get_logger(__name__)
 Status = DocumentVersion.Status
 
 MAX_ATTEMPTS = 3
-LEASE_SECONDS = 60  # without a heartbeat for so long, a run is taken for dead
-BATCH = 64  # chunks embedded and stored at once: bounds memory, and is the step of progress
+BATCH = 1024  # chunks handed to the embedder at once, which sends several requests of them together; 6 MB of vectors
+
+TOO_DEMANDING = "The document could not be processed: every attempt was cut short. It may be too demanding."
+OUR_FAULT = "The document could not be processed because of a fault on our side. Please upload it again later."
+SERVICE_AWAY = "A service that we need was not available. Please upload the document again later."
+REFUSED = "The embedding service did not accept the text of this document."
 
 
-class Overtaken(Exception):
-    """This run no longer holds the version's lease."""
-
-
-def ingest(client_id: uuid.UUID, version_id: int) -> None:
-    """Ingest one version of a document to `completed` or `failed`. Does nothing when another run holds it."""
-    run = _claim(client_id, version_id)
-    if run is None:
-        return
-    try:
-        run.ingest()
-    except Overtaken:
-        run.withdraw()
-    except ParseError as error:
-        run.fail(str(error))
-    except (EmbeddingError, VectorError) as error:
-        log.warning("ingestion failed", client=str(client_id), version=version_id, reason=str(error))
-        run.retry_or_fail()
-    except Exception:
-        log.exception("ingestion failed", client=str(client_id), version=version_id)
-        run.fail("The document could not be processed because of a fault on our side. We have been told about it.")
-
-
-def _claim(client_id: uuid.UUID, version_id: int) -> "Run | None":
-    """Take the lease and count the attempt, before anything is parsed; None when there is nothing to do."""
-    now = timezone.now()
-    lease = uuid.uuid4()
-    with client_scope(client_id):
-        free = Q(lease=None) | Q(heartbeat__lt=now - timedelta(seconds=LEASE_SECONDS))
-        claimed = (
-            DocumentVersion.objects.filter(free, pk=version_id)
-            .exclude(status__in=DocumentVersion.FINAL)
-            .update(lease=lease, heartbeat=now, attempts=F("attempts") + 1)
-        )
-        if not claimed:
-            return None
-        version = DocumentVersion.objects.select_related("document").get(pk=version_id)
-    run = Run(version, lease)
-    if version.attempts > MAX_ATTEMPTS:
-        run.fail("The document could not be processed: every attempt was cut short. It may be too demanding.")
-        return None
-    return run
+def ingest_next() -> bool:
+    """Bring the version whose turn it is to `completed` or `failed`, or to its next attempt; False: none waits."""
+    lease = claim_next()
+    if lease is None:
+        return False
+    Run(lease).attempt()
+    return True
 
 
 class Run:
     """One attempt at one version."""
 
-    def __init__(self, version: DocumentVersion, lease: uuid.UUID):
-        self.version = version
+    def __init__(self, lease: Lease):
         self.lease = lease
-        self.store = VectorStore.for_client(version.client_id)
+        self.version = lease.version
+        self.store = VectorStore.for_client(self.version.client_id)
 
-    def ingest(self) -> None:
-        self._update(status=Status.PARSING, chunks_processed=0)
+    def attempt(self) -> None:
+        """Ingest, and leave the row in a state from which things go on, however it ends."""
+        try:
+            self._ingest_or_fail()
+        except Overtaken:
+            self._withdraw()
+        except (DatabaseError, InterfaceError) as error:
+            self._log(error)
+            connection.close()  # the lease runs out, and the next attempt gets a fresh connection
+        except (EmbeddingError, VectorError) as error:
+            self._log(error)
+            transient = getattr(error, "transient", True)
+            self._again_or_fail(SERVICE_AWAY) if transient else self._fail(REFUSED)
+        except Exception:
+            log.exception("ingestion failed", client=str(self.version.client_id), version=self.version.pk)
+            self._again_or_fail(OUR_FAULT)
+
+    def _ingest_or_fail(self) -> None:
+        if self.version.attempts > MAX_ATTEMPTS:
+            return self._fail(TOO_DEMANDING)
+        try:
+            with self.lease.beating():
+                chunks = self._read()
+                self._index(chunks)
+        except ParseError as error:
+            return self._fail(str(error))
+        return self._switch()
+
+    def _read(self) -> list[Chunk]:
+        """parse, chunk: the text and its chunks become rows, from which vectors can be rebuilt."""
+        self.lease.write(status=Status.PARSING)
         parsed = parse(Path(self.version.file.path), self.version.file_type)
-        self._update(status=Status.CHUNKING, pages=parsed.pages)
+        self.lease.write(status=Status.CHUNKING, pages=parsed.pages)
         spans = chunk(parsed)
-        if not spans:
-            raise ParseError("The document holds no text.")
-        chunks = self._store_chunks(parsed, spans)
-        tokens = self._embed(chunks)
-        replaced = self._switch(tokens)
-        if replaced:
-            self._discard(replaced)
+        _check_size(spans)
+        return self._store_chunks(parsed, spans)
 
-    def fail(self, message: str) -> None:
+    def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Chunk]:
+        chunks = [_row(self.version, span) for span in spans]
+        with client_scope(self.version.client_id):
+            self.lease.write(status=Status.EMBEDDING, text=parsed.text, chunks_total=len(chunks))
+            self.version.text = ""  # a large one need not stay in memory
+            Chunk.objects.filter(version=self.version).delete()
+            Chunk.objects.bulk_create(chunks, batch_size=500)
+        return chunks
+
+    def _index(self, chunks: list[Chunk]) -> None:
+        """embed, store; again from the start where a reindex has switched to another model meanwhile."""
+        while True:
+            for first in range(0, len(chunks), BATCH):
+                self._index_batch(chunks, first)
+            self.lease.write(status=Status.STORING)
+            live = VectorStore.for_client(self.version.client_id)
+            if live.model == self.store.model:
+                return
+            self.store.delete_version(self.version.pk)
+            self.store, self.lease.done = live, 0
+
+    def _index_batch(self, chunks: list[Chunk], first: int) -> None:
+        def progress(done: int) -> None:
+            self.lease.done = first + done
+
+        batch = chunks[first : first + BATCH]
+        request_id = f"embed-{self.version.pk}-{self.version.attempts}-{first}-{self.store.model}"
+        store_chunks(self.store, batch, request_id, progress)
+        progress(len(batch))
+        self.lease.write()
+
+    def _switch(self) -> None:
+        """In one transaction this version answers instead of the one before, whose remains then go.
+
+        Rows are locked in the order client, version, document, here as in knowledge/documents.py.
+        """
+        version = self.version
+        with client_scope(version.client_id):
+            Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
+            self.lease.write(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
+            document = Document.objects.select_related("live").defer("live__text").get(pk=version.document_id)
+            replaced, document.live = document.live, version
+            document.save(update_fields=["live", "updated"])
+            if replaced:
+                Chunk.objects.filter(version=replaced).delete()
+                remains.leave(replaced)
+                DocumentVersion.objects.filter(pk=replaced.pk).update(text="", file="")
+
+    def _fail(self, message: str) -> None:
         """End as `failed` with a sentence for a person; what answers now goes on answering."""
         try:
-            self._update(status=Status.FAILED, error_message=message, finished=timezone.now(), lease=None)
+            with client_scope(self.version.client_id):
+                self.lease.write(status=Status.FAILED, error_message=message, finished=timezone.now(), lease=None)
+                Chunk.objects.filter(version=self.version).delete()
+                remains.leave(self.version, with_file=False)
         except Overtaken:
-            return
-        self.store.delete_version(self.version.pk)
+            self._withdraw()
 
-    def withdraw(self) -> None:
+    def _again_or_fail(self, message: str) -> None:
+        """Give the lease back for the next attempt, or end after MAX_ATTEMPTS."""
+        attempts = self.version.attempts
+        if attempts >= MAX_ATTEMPTS:
+            return self._fail(message)
+        later = timezone.now() + timedelta(seconds=settings.INGEST_RETRY_SECONDS * 6 ** (attempts - 1))
+        try:
+            return self.lease.write(status=Status.PENDING, lease=None, not_before=later)
+        except Overtaken:
+            return self._withdraw()
+
+    def _withdraw(self) -> None:
         """After being overtaken: points of a deleted or superseded version go; another run's stay."""
         with client_scope(self.version.client_id):
             statuses = DocumentVersion.objects.filter(pk=self.version.pk).values_list("status", flat=True)
             wanted = any(status != Status.FAILED for status in statuses)
         if not wanted:
-            self.store.delete_version(self.version.pk)
+            try:
+                self.store.delete_version(self.version.pk)
+            except VectorError as error:  # whoever removed the rows has left a note (remains.py)
+                self._log(error)
 
-    def retry_or_fail(self) -> None:
-        """A service was away: give the lease back for the next attempt, or end after MAX_ATTEMPTS."""
-        if self.version.attempts >= MAX_ATTEMPTS:
-            self.fail("A service that we need was not available. Please upload the document again later.")
-            return
-        try:
-            self._update(status=Status.PENDING, lease=None)
-        except Overtaken:
-            return
-        from knowledge import queue
-
-        queue.enqueue(self.version.client_id, self.version.pk)
-
-    def _update(self, **values: object) -> None:
-        """Write to the version's row while the lease holds; every write is a heartbeat. Overtaken otherwise."""
-        with client_scope(self.version.client_id):
-            mine = DocumentVersion.objects.filter(pk=self.version.pk, lease=self.lease)
-            if not mine.update(heartbeat=timezone.now(), **values):
-                raise Overtaken
-
-    def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Chunk]:
-        """The text and its chunks become rows, from which vectors can be rebuilt."""
-        version = self.version
-        chunks = [
-            Chunk(
-                id=chunk_id(version.client_id, version.pk, span.index),
-                client_id=version.client_id,
-                version=version,
-                index=span.index,
-                text=span.text,
-                start=span.start,
-                end=span.end,
-                tokens=span.tokens,
-                page_from=span.page_from,
-                page_to=span.page_to,
-                heading_path=list(span.heading_path),
-            )
-            for span in spans
-        ]
-        with client_scope(version.client_id):
-            self._update(status=Status.EMBEDDING, text=parsed.text, chunks_total=len(chunks))
-            Chunk.objects.filter(version=version).delete()
-            Chunk.objects.bulk_create(chunks, batch_size=500)
-        return chunks
-
-    def _embed(self, chunks: list[Chunk]) -> int:
-        """Embed and store batch by batch; returns the tokens that the provider billed."""
-        tokens = 0
-        for first in range(0, len(chunks), BATCH):
-            batch = chunks[first : first + BATCH]
-            tokens += store_chunks(self.store, batch)
-            self._update(chunks_processed=first + len(batch))
-        self._update(status=Status.STORING)
-        return tokens
-
-    def _switch(self, tokens: int) -> DocumentVersion | None:
-        """In one transaction this version answers instead of the one before, which is returned."""
-        version = self.version
-        with client_scope(version.client_id):
-            self._update(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
-            document = Document.objects.select_for_update().select_related("live").get(pk=version.document_id)
-            replaced, document.live = document.live, version
-            document.save(update_fields=["live", "updated"])
-            Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
-            if replaced:
-                Chunk.objects.filter(version=replaced).delete()
-            if tokens:
-                ledger.record(request_id=f"ingest-{version.pk}", kind="embedding", usage=self._usage(tokens))
-        return replaced
-
-    def _usage(self, tokens: int) -> ledger.Tokens:
-        return ledger.Tokens(self.store.model.partition("@")[0], prompt_tokens=tokens)
-
-    def _discard(self, replaced: DocumentVersion) -> None:
-        """The old version's vectors and file go; a death in between leaves what no question can find."""
-        self.store.delete_version(replaced.pk)
-        replaced.file.delete(save=False)
+    def _log(self, error: Exception) -> None:
+        log.warning(
+            "an attempt failed",
+            client=str(self.version.client_id),
+            version=self.version.pk,
+            attempt=self.version.attempts,
+            reason=str(error),
+        )
 
 
-def store_chunks(store: VectorStore, chunks: list[Chunk]) -> int:
-    """Embed chunks and write their points; returns the tokens that the provider billed."""
-    vectors, tokens = get_embedder(store.model).embed_passages([c.text for c in chunks])
+def store_chunks(
+    store: VectorStore, chunks: list[Chunk], request_id: str, progress: Callable[[int], None] = ignore_progress
+) -> None:
+    """Embed chunks of one version, enter what a provider billed in the books, and write their points."""
+    vectors, tokens = get_embedder(store.model).embed_passages([c.text for c in chunks], progress)
+    if tokens:
+        with client_scope(store.client_id):
+            usage = ledger.Tokens(store.model.rpartition("@")[0], prompt_tokens=tokens)
+            ledger.record(request_id=request_id, kind="embedding", usage=usage)
     store.upsert([Point(c.id, c.version_id, c.text, v) for c, v in zip(chunks, vectors, strict=True)])
-    return tokens
+
+
+def _check_size(spans: list[Span]) -> None:
+    """ParseError for a document without text, or with more of it than may be embedded; nothing is billed yet."""
+    if not spans:
+        raise ParseError("The document holds no text.")
+    if len(spans) > settings.MAX_DOCUMENT_CHUNKS:
+        raise ParseError(
+            f"The document is too long: {len(spans)} passages, where {settings.MAX_DOCUMENT_CHUNKS} are allowed. "
+            "Please upload it in parts."
+        )
+    characters = sum(len(span.text) for span in spans)
+    if characters > settings.MAX_EMBEDDED_CHARACTERS:
+        raise ParseError(
+            f"The document is too long: {characters} characters, where {settings.MAX_EMBEDDED_CHARACTERS} are "
+            "allowed. Please upload it in parts."
+        )
+
+
+def _row(version: DocumentVersion, span: Span) -> Chunk:
+    return Chunk(
+        id=chunk_id(version.client_id, version.pk, span.index),
+        client_id=version.client_id,
+        version=version,
+        index=span.index,
+        text=span.text,
+        start=span.start,
+        end=span.end,
+        tokens=span.tokens,
+        page_from=span.page_from,
+        page_to=span.page_to,
+        heading_path=list(span.heading_path),
+    )

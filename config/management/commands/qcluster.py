@@ -1,19 +1,29 @@
-"""`manage.py qcluster`: Django-Q2's own command, after checks that a cluster needs."""
+"""`manage.py qcluster`: the workers, watched (knowledge/cluster.py)."""
 
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django_q.management.commands.qcluster import Command as QClusterCommand
+
+from knowledge.cluster import Supervisor, cluster_command, end_with_supervisor, settings_errors
 
 
 class Command(QClusterCommand):
-    help = "Start the ingestion workers. Needs QDRANT_URL: the embedded vector store belongs to the web process."
+    help = "Start the workers and keep them running. Needs QDRANT_URL: the embedded store belongs to the web process."
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if settings.EMBEDDED:
-            raise CommandError(
-                "A worker needs a Qdrant server: set QDRANT_URL. Without it the vector store lives inside the one "
-                "web process, which ingests documents itself."
-            )
-        super().handle(*args, **options)
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--unwatched", action="store_true", help="the cluster alone; it ends with its standard input"
+        )
+
+    def handle(self, *args: Any, unwatched: bool, **options: Any) -> None:
+        if errors := settings_errors():
+            raise CommandError("\n".join(errors))
+        if options.get("run_once"):
+            super().handle(*args, **options)
+        elif unwatched:
+            end_with_supervisor()
+            super().handle(*args, **options)
+        else:
+            Supervisor(cluster_command()).run()

@@ -8,19 +8,19 @@ from django.db.models import Max
 from django.utils import timezone
 
 from knowledge.models import DocumentVersion
+from knowledge.pipeline.lease import waiting
 from tenants.scoping import unscoped
 
-STALLED = timedelta(minutes=5)  # a running ingestion beats at least once a minute
+STALLED = timedelta(minutes=2)  # a run shows a sign of life every second; the cluster's own watch acts after 20
 
 
 class Command(BaseCommand):
-    help = "Fail when documents have been waiting for five minutes and no ingestion has moved meanwhile."
+    help = "Fail when documents have been waiting for two minutes and no ingestion has moved meanwhile."
 
     def handle(self, *args: Any, **options: Any) -> None:
         limit = timezone.now() - STALLED
         with unscoped("the health check looks at every client's documents"):
-            waiting = DocumentVersion.objects.exclude(status__in=DocumentVersion.FINAL)
-            overdue = waiting.filter(created__lt=limit).count()
+            overdue = DocumentVersion.objects.filter(waiting(), created__lt=limit).count()
             last = DocumentVersion.objects.aggregate(last=Max("heartbeat"))["last"]
         if overdue and (last is None or last < limit):
             raise CommandError(f"{overdue} documents wait and nothing has moved since {last or 'the start'}.")

@@ -1,0 +1,129 @@
+"""What Express is told of a document's progress: written with the change, delivered by a loop of its own.
+
+`note` writes the body in the transaction of the change (an outbox), so nothing is told that did not happen and
+nothing that happened is lost. `deliver` runs in one thread of the embedded web process and of each worker
+process; several may run at once. Express being away never holds an ingestion up.
+"""
+
+import hmac
+import json
+import threading
+import time
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from knowledge import status
+from knowledge.models import Callback, DocumentVersion
+from tenants import egress
+from tenants.scoping import client_scope, unscoped
+
+log = structlog.get_logger(__name__)
+PATH = "/api/internal/document-progress"
+CALL_SECONDS = 10.0
+CLAIM = timedelta(seconds=30)  # a sender that died in a call is taken for dead after it
+LONGEST_PAUSE = timedelta(minutes=10)
+GIVE_UP = timedelta(days=3)
+POLL_SECONDS = 0.5
+
+
+def note(version: DocumentVersion) -> None:
+    """Have Express told the state of `version`; inside the scope and transaction of the change.
+
+    Of progress that was not sent yet, the newest is enough: it replaces the one before.
+    """
+    if not settings.EXPRESS_CALLBACK_URL:
+        return
+    last = Callback.objects.filter(document_id=version.document_id).order_by("-pk").first()
+    if last and last.attempts == 0 and last.status == version.status:
+        last.delete()
+    Callback.objects.create(
+        document_id=version.document_id,
+        status=version.status,
+        body=json.dumps(status.body(version)),
+        next_attempt=timezone.now(),
+    )
+
+
+def deliver_forever(stop: threading.Event) -> None:
+    """Deliver until `stop`; whatever goes wrong, the loop goes on."""
+    while not stop.is_set():
+        try:
+            delivered = deliver_next()
+        except Exception:
+            log.exception("callbacks")
+            delivered = False
+        close_old_connections()
+        if not delivered:
+            stop.wait(POLL_SECONDS)
+
+
+def deliver_next() -> bool:
+    """Try the callback that has been due longest, each document's oldest first; False when none is due."""
+    callback = _claim()
+    if callback is None:
+        return False
+    error = _send(callback.body)
+    with client_scope(callback.client_id):
+        row = Callback.objects.filter(pk=callback.pk)
+        if error is None:
+            row.delete()
+        else:
+            row.update(last_error=error[:200], next_attempt=_next_attempt(callback))
+    return True
+
+
+def signature(body: str, at: int) -> str:
+    """X-Signature of a body sent at `at` (Unix seconds)."""
+    digest = hmac.digest(settings.INTERNAL_API_SECRET.encode(), f"{at}.{body}".encode(), "sha256")
+    return f"t={at},v1={digest.hex()}"
+
+
+def _claim() -> Callback | None:
+    """The next due callback, counted as tried; it is no one else's for CLAIM."""
+    now = timezone.now()
+    with unscoped("callbacks of all clients are sent by one loop"):
+        earlier = Callback.objects.filter(
+            document=OuterRef("document"), pk__lt=OuterRef("pk"), next_attempt__isnull=False
+        )
+        due = Callback.objects.filter(~Exists(earlier), next_attempt__lte=now)
+        callback = due.order_by("next_attempt", "pk").first()
+        if callback is None:
+            return None
+        mine = Callback.objects.filter(pk=callback.pk, next_attempt=callback.next_attempt)
+        callback.attempts += 1
+        return callback if mine.update(next_attempt=now + CLAIM, attempts=callback.attempts) else None
+
+
+def _send(body: str) -> str | None:
+    """POST it; what went wrong, or None after a 2xx."""
+    headers = {
+        "Content-Type": "application/json",
+        "X-Internal-Secret": settings.INTERNAL_API_SECRET,
+        "X-Signature": signature(body, int(time.time())),
+    }
+    try:
+        answer = egress.post(_address(), body.encode(), headers, timeout=CALL_SECONDS)
+    except egress.EgressError as error:
+        return str(error)
+    return None if 200 <= answer < 300 else f"answered {answer}"
+
+
+def _address() -> str:
+    """EXPRESS_CALLBACK_URL; a bare origin gets the contract's path."""
+    url = settings.EXPRESS_CALLBACK_URL
+    return url if urlsplit(url).path.strip("/") else url.rstrip("/") + PATH
+
+
+def _next_attempt(callback: Callback) -> object:
+    """After 1, 2, 4… seconds, at most LONGEST_PAUSE; None gives up."""
+    now = timezone.now()
+    if now - callback.created >= GIVE_UP:
+        log.error("a callback could not be delivered", callback=callback.pk)
+        return None
+    return now + min(timedelta(seconds=2 ** min(callback.attempts - 1, 20)), LONGEST_PAUSE)

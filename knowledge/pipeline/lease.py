@@ -1,0 +1,135 @@
+"""Whose turn it is, and the right to write a version: its lease.
+
+A run may die at any line and a job may be delivered twice. So a run takes the version's lease, shows a sign of
+life every second, and writes only while the lease is its own. A run that was overtaken (by a newer upload, a
+deletion, or another run after a silence of INGEST_LEASE_SECONDS) learns so at its next write.
+"""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F, Max, Min, Q
+from django.utils import timezone
+
+from knowledge import callbacks
+from knowledge.models import DocumentVersion
+from tenants.scoping import client_scope, unscoped
+
+log = structlog.get_logger(__name__)
+BEAT_SECONDS = 1.0  # also the pace of progress, in the row and to Express
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Overtaken(Exception):
+    """This run no longer holds the version's lease."""
+
+
+def waiting() -> Q:
+    """The versions that a run may claim now: new ones, ones to be tried again, and ones whose run is dead."""
+    now = timezone.now()
+    dead = now - timedelta(seconds=settings.INGEST_LEASE_SECONDS)
+    free = Q(lease=None) | Q(heartbeat__lt=dead)
+    due = Q(not_before=None) | Q(not_before__lte=now)
+    return Q(status__in=DocumentVersion.UNFINISHED) & free & due
+
+
+def claim_next() -> "Lease | None":
+    """The lease of the version whose turn it is, its attempt counted; None when none waits."""
+    while (turn := _whose_turn()) is not None:
+        if lease := _claim(*turn):
+            return lease
+    return None
+
+
+def worker_name() -> str:
+    """This process, below the name of the cluster it belongs to."""
+    return f"{cluster_name()}/{os.getpid()}"
+
+
+def cluster_name() -> str:
+    """INGEST_CLUSTER in the environment of a cluster's processes (knowledge/cluster.py), else the host's name."""
+    return os.environ.get("INGEST_CLUSTER", socket.gethostname())[:80]
+
+
+def _whose_turn() -> tuple[uuid.UUID, int] | None:
+    """The oldest waiting version of the client that was served longest ago, so that one client's thousand files
+    don't starve another's one."""
+    with unscoped("the workers serve every client in turn"):
+        versions = DocumentVersion.objects.order_by()
+        oldest = dict(versions.filter(waiting()).values_list("client_id").annotate(Min("pk")))
+        if not oldest:
+            return None
+        served = dict(versions.filter(client_id__in=oldest).values_list("client_id").annotate(Max("claimed")))
+    client_id = min(oldest, key=lambda client_id: (served.get(client_id) or NEVER, oldest[client_id]))
+    return client_id, oldest[client_id]
+
+
+def _claim(client_id: uuid.UUID, version_id: int) -> "Lease | None":
+    """None when another worker was faster."""
+    now = timezone.now()
+    token = uuid.uuid4()
+    with client_scope(client_id):
+        claimed = DocumentVersion.objects.filter(waiting(), pk=version_id).update(
+            lease=token, heartbeat=now, claimed=now, worker=worker_name(), attempts=F("attempts") + 1
+        )
+        if not claimed:
+            return None
+        version = DocumentVersion.objects.select_related("document").defer("text").get(pk=version_id)
+    return Lease(version, token)
+
+
+class Lease:
+    """The right to write one version's row. `done` is how many chunks are done; beats pass it on."""
+
+    def __init__(self, version: DocumentVersion, token: uuid.UUID):
+        self.version = version
+        self.done = 0
+        self._token = token
+        self._writing = threading.Lock()
+
+    def write(self, **values: Any) -> None:
+        """Write to the version's row, with a sign of life and `done`; raises Overtaken."""
+        with self._writing, client_scope(self.version.client_id):
+            told = (self.version.status, self.version.chunks_processed)
+            values = {"chunks_processed": self.done, **values}
+            mine = DocumentVersion.objects.filter(pk=self.version.pk, lease=self._token)
+            if not mine.update(heartbeat=timezone.now(), **values):
+                raise Overtaken
+            for name, value in values.items():
+                setattr(self.version, name, value)
+            if told != (self.version.status, self.version.chunks_processed):
+                callbacks.note(self.version)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """A sign of life every second while the block runs."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(stop,), name="beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _beat(self, stop: threading.Event) -> None:
+        try:
+            while not stop.wait(min(BEAT_SECONDS, settings.INGEST_LEASE_SECONDS / 4)):
+                try:
+                    self.write()
+                except Overtaken:
+                    return  # the run learns it at its own next write
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("no sign of life could be written", version=self.version.pk, reason=str(error))
+                    connection.close()
+        finally:
+            connection.close()
