@@ -25,7 +25,9 @@ def load_demo() -> str:
             widget_name=NAME,
             welcome_message="Hi! Ask me about our boots, tents, delivery or returns.",
             primary_color="#2f6f4f",
-            options={"suggestedQuestions": [QUESTION, "Do you ship to Switzerland?", "How do I wash a down jacket?"]},
+            options={
+                "suggestedQuestions": [QUESTION, "How do I care for leather boots?", "When is the shop in Leeds open?"]
+            },
         )
     _, key = keys.mint(client.pk, "publishable", name="demo page")
     for path in sorted(DOCUMENTS.iterdir()):

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
@@ -66,14 +67,14 @@ def _status(services: dict[str, bool], queue_size: int) -> str:
 async def _within_deadline(check: Any) -> bool:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await sync_to_async(check, thread_sensitive=False)()
+            await database_sync_to_async(check, thread_sensitive=False)()
     except Exception:  # noqa: BLE001 - whatever the reason, the service is not well
         return False
     return True
 
 
 async def _queue_size() -> int:
-    return await sync_to_async(queue.depth, thread_sensitive=False)()
+    return await database_sync_to_async(queue.depth, thread_sensitive=False)()
 
 
 def _database() -> None:

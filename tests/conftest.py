@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -12,11 +13,12 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test import TransactionTestCase
+from pytest_django import Settings
 
+from knowledge.vectors import embedded
 from tenants import callers, keys
 from tenants.models import Client
 from tests.services import free_port
-
 
 # These machines are shared and slow at times: how long an example takes says nothing.
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=60)
@@ -106,3 +108,13 @@ def stranger_key(stranger: Client) -> str:
 @pytest.fixture
 def unused_port() -> int:
     return free_port()
+
+
+@pytest.fixture
+def own_data(settings: Settings, tmp_path: Path) -> Iterator[Path]:
+    """Vectors and files of this test lie in a directory of its own."""
+    embedded.release()
+    settings.DATA_DIR = tmp_path
+    settings.MEDIA_ROOT = tmp_path / "files"
+    yield tmp_path
+    embedded.release()

@@ -1,0 +1,96 @@
+"""What operators see of an answer, and the figures of a labelled set; nothing of it is stored or billed."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from billing.models import UsageRecord
+from chat.evaluation import Case, read_cases
+from chat.models import Message
+from tenants.models import Client
+from tenants.scoping import unscoped
+from tests.knowledge.ingestion import upload, work
+
+RETURNS = "Boots can be returned within 60 days of delivery if they were not worn outdoors."
+SET = """question,expected,answerable
+How long do I have to return boots?,60 days,yes
+Who won the chess world cup in 1987?,,no
+"""
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(*arguments: str) -> str:
+    output = io.StringIO()
+    call_command(*arguments, stdout=output)
+    return output.getvalue()
+
+
+@pytest.fixture
+def informed(own_data: Path, acme: Client, stranger: Client) -> Client:
+    upload(acme, RETURNS, "returns")
+    upload(stranger, "Boots can never be returned to us, not even within 60 days.", "strange-returns")
+    while work():
+        pass
+    return acme
+
+
+def test_ask_shows_what_an_answer_is_made_from(informed: Client) -> None:
+    shown = run("ask", "--client", "Acme Outdoor", "How long do I have to return boots?")
+    assert f"“{RETURNS}”" in shown
+    assert "never" not in shown
+    assert nothing_was_written()
+
+
+def test_evaluate_counts_finds_citations_and_refusals(informed: Client, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.csv"
+    questions.write_text(SET)
+    found = json.loads(run("evaluate", "--client", str(informed.pk), "--json", str(questions)))
+    rows = found.pop("rows")
+    for volatile in ("latency_p50", "latency_p95"):
+        assert found.pop(volatile) >= 0
+    assert found == {
+        "questions": 2,
+        "errors": 0,
+        "recall@1": 1.0,
+        "recall@3": 1.0,
+        "recall@5": 1.0,
+        "mrr": 1.0,
+        "citation_precision": 1.0,
+        "citation_recall": 1.0,
+        "refusal_precision": 1.0,
+        "refusal_recall": 1.0,
+        "cost": found["cost"],
+    }
+    assert [row["outcome"] for row in rows] == ["answered", "refused"]
+    assert nothing_was_written()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("query\nx\n", "The first line must name the columns"),
+        ("question,expected\n,doc\n", "Line 2 has no question"),
+        ("question,expected\nHow?,\n", "Line 2 doesn't say which document or words are expected"),
+    ],
+)
+def test_a_set_that_says_too_little_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        read_cases(text.splitlines())
+
+
+def test_answerable_is_yes_where_it_is_left_out() -> None:
+    assert read_cases(["question,expected", "How?,doc"]) == [Case("How?", "doc", True)]
+
+
+def test_an_unknown_client_is_told(db: None) -> None:
+    with pytest.raises(CommandError, match="No client is called Nobody"):
+        run("ask", "--client", "Nobody", "Hello?")
+
+
+def nothing_was_written() -> bool:
+    with unscoped("the test looks for any row at all"):
+        return not Message.objects.exists() and not UsageRecord.objects.exists()

@@ -1,0 +1,51 @@
+"""Every error has one shape, one trace id, and nothing internal in it."""
+
+import uuid
+
+import pytest
+from django.test import Client as Browser
+
+from tenants.errors import STATUS_OF, as_api_error
+
+
+@pytest.mark.parametrize("sent", [str(uuid.uuid4()), str(uuid.uuid4()).upper()])
+def test_a_well_formed_request_id_is_kept(db: None, sent: str) -> None:
+    response = Browser().get("/api/widget/config", headers={"X-Request-ID": sent})
+    assert (response.status_code, response["X-Request-ID"]) == (401, sent.lower())
+    assert response.json() == {
+        "error": {"code": "INVALID_API_KEY", "message": "The API key is missing or not valid.", "details": {}},
+        "message": "The API key is missing or not valid.",
+        "traceId": sent.lower(),
+    }
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 500, "1; DROP TABLE", "<script>"])
+def test_any_other_request_id_is_replaced(db: None, sent: str) -> None:
+    response = Browser().get("/api/widget/config", headers={"X-Request-ID": sent})
+    assert uuid.UUID(response["X-Request-ID"]) and response.json()["traceId"] == response["X-Request-ID"]
+
+
+def test_what_nobody_foresaw_is_told_without_internals() -> None:
+    error = as_api_error(RuntimeError("SELECT * FROM secrets at /srv/app on host db-1"))
+    assert (error.code, error.status) == ("PROCESSING_ERROR", 500)
+    assert error.message == "Something went wrong on our side. Please try again."
+
+
+def test_every_code_of_the_contract_has_its_status() -> None:
+    assert {
+        status: sorted(code for code in STATUS_OF if STATUS_OF[code] == status) for status in STATUS_OF.values()
+    } == {
+        400: ["INVALID_REQUEST"],
+        401: ["INVALID_API_KEY"],
+        402: ["QUOTA_EXCEEDED"],
+        403: ["CLIENT_INACTIVE", "DEPLOYMENT_NOT_ALLOWED", "DOMAIN_NOT_ALLOWED"],
+        404: ["NOT_FOUND"],
+        409: ["IDEMPOTENCY_CONFLICT"],
+        413: ["FILE_TOO_LARGE"],
+        415: ["UNSUPPORTED_FILE_TYPE"],
+        429: ["RATE_LIMITED"],
+        500: ["PROCESSING_ERROR"],
+        502: ["LLM_ERROR", "VECTOR_SEARCH_ERROR"],
+        503: ["SERVICE_UNAVAILABLE"],
+        504: ["TIMEOUT"],
+    }
