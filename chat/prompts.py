@@ -84,7 +84,7 @@ _UNSEEN = (
 )
 _ANGLES = "<＜﹤‹〈《«>＞﹥›〉》»"
 _INVISIBLE = re.compile(f"[{_UNSEEN}]")
-_SUSPECT = re.compile(rf"[{_UNSEEN}{_ANGLES}]|\[/?INST", re.I)  # without any of these there is nothing to clean
+_SUSPECT = re.compile(rf"[{_UNSEEN}{_ANGLES}]|\[/?[Ii][Nn][Ss][Tt]")  # without any of these there is nothing to clean
 _BREAKS = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 _MARKERS = re.compile(r"[<＜﹤‹〈《«]{2,}|[>＞﹥›〉》»]{2,}")
 # Tokens by which open models' chat templates tell roles apart; a server may take them literally from a text.

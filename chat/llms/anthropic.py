@@ -16,7 +16,7 @@ from chat import prompts
 from chat.llms import sessions
 from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
-from chat.llms.wire import from_status
+from chat.llms.wire import from_status, from_timeout
 
 STOPS = {
     "end_turn": "end",
@@ -108,7 +108,7 @@ class AnthropicCall:
         if isinstance(error, anthropic.APIStatusError):
             return from_status(error.status_code, error.response.headers, error.body, repr(error))
         if isinstance(error, anthropic.APITimeoutError):
-            return LlmError("TIMEOUT", transient=True, detail=repr(error))
+            return from_timeout(error)
         if isinstance(error, anthropic.AnthropicError):
             return LlmError(transient=isinstance(error, anthropic.APIConnectionError), detail=repr(error))
         return None

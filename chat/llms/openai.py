@@ -14,7 +14,7 @@ from chat import prompts
 from chat.llms import sessions
 from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
-from chat.llms.wire import from_status
+from chat.llms.wire import from_status, from_timeout
 
 THINK = "<think>"
 STOPS = {"stop": "end", "length": "length", "content_filter": "refusal"}
@@ -86,7 +86,7 @@ class OpenAiCall:
         if isinstance(error, openai.APIStatusError):
             return from_status(error.status_code, error.response.headers, error.body, repr(error))
         if isinstance(error, openai.APITimeoutError):
-            return LlmError("TIMEOUT", transient=True, detail=repr(error))
+            return from_timeout(error)
         if isinstance(error, openai.OpenAIError):
             return LlmError(transient=isinstance(error, openai.APIConnectionError), detail=repr(error))
         return None

@@ -148,6 +148,16 @@ def from_status(status: int, headers: Any, body: Any, detail: str) -> LlmError:
     return LlmError(transient=transient, retry_after=_seconds(headers.get("retry-after")), gone=gone, detail=detail)
 
 
+def from_timeout(error: BaseException) -> LlmError:
+    """An SDK's time-out error. The transport reports a refused or dropped connection as one, too; its cause tells."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError):
+            return LlmError(transient=True, detail=f"no connection: {cause!r}")
+        cause = cause.__cause__
+    return LlmError("TIMEOUT", transient=True, detail=repr(error))
+
+
 def _seconds(value: str | None) -> float | None:
     try:
         return max(0.0, float(value)) if value else None
