@@ -15,8 +15,8 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django_q.tasks import async_task
 
+from billing import queue
 from billing.models import Alert
 from billing.money import money
 from tenants.models import Client
@@ -84,7 +84,7 @@ def _after_commit(key: tuple[uuid.UUID, str, datetime]) -> None:
     if len(_written) > 10_000:
         _written.clear()
     _written.add(key)
-    async_task("billing.tasks.send_alerts")
+    queue.send_alerts_soon()
 
 
 def _claim() -> Alert | None:

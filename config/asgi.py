@@ -22,8 +22,10 @@ application = ProtocolTypeRouter(
 )
 
 if settings.EMBEDDED:
+    from billing import queue as billing_queue
     from knowledge import queue
     from knowledge.vectors import embedded
 
     embedded.own()
     queue.start_embedded_worker()
+    billing_queue.start_embedded_thread()

@@ -1,5 +1,6 @@
 """An alert goes out once for its hour and cause, however many notice and however often it is tried."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from billing import alerts, ledger, tasks
+from billing import alerts, ledger, queue, tasks
 from billing.limits import admit
 from billing.models import Alert
 from tenants.errors import ApiError
@@ -96,3 +97,14 @@ def test_the_month_is_summed_up(capped: Client) -> None:
     assert tasks.send_alerts() == 1
     assert "250 requests over its hourly limit" in mail.outbox[0].body
     assert "123.45 USD" in mail.outbox[0].body
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_embedded_default_sends_without_a_cluster(capped: Client, settings: Any) -> None:
+    settings.EMBEDDED = True
+    queue.start_embedded_thread()
+    assert all(ask(capped, number) for number in range(5))
+    deadline = time.monotonic() + 10
+    while not mail.outbox and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [message.to for message in mail.outbox] == [["ops@acme.example"]]
