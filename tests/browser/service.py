@@ -162,7 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         if answer.broken_stream:
-            return self.cut()
+            self.cut()
+            return
         try:
             for number, (name, data) in list(enumerate(answer.events(), start=1))[after:]:
                 if name == "chunk":

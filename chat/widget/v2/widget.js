@@ -66,7 +66,7 @@ const launch = (service, served, locale, texts) => {
   const style = () => {
     const { primaryColor, theme, position, size, offsetX, offsetY } = app.settings
     const brand = contrast(primaryColor, WHITE) > 3 ? legibleOn(primaryColor, WHITE) : primaryColor
-    frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : 'light'}`
+    frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : ''}`
     colours.replaceSync(
       `:host{--font:${getComputedStyle(document.body).fontFamily};--brand:${brand};--ink:${inkOn(brand)};--light:${legibleOn(brand, '#eef1f4')};--dark:${legibleOn(brand, '#262b31')};--x:${offsetX}px;--y:${offsetY}px}`,
     )
