@@ -102,6 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         self.service.requests.append(record)
         if path in self.service.pages:
             html, headers = self.service.pages[path]
+            time.sleep(float(headers.get("X-Delay", 0)))
             self.answer(200, html.encode(), {"Content-Type": "text/html; charset=utf-8", **headers})
         elif path.startswith("/widget/"):
             self.from_django(path)

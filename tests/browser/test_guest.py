@@ -126,6 +126,17 @@ def test_misconfigured_or_without_its_server_it_says_one_line_and_stays_away(sit
     site.urls = [url for url in site.urls if not url.startswith("http://127.0.0.1:9/")]
 
 
+def test_it_waits_for_a_page_that_is_still_being_read(site: Site) -> None:
+    """The script stands in the head, before another that keeps the body from being parsed."""
+    site.service.page("/slow.js", "", {"Content-Type": "text/javascript", "X-Delay": "1"})
+    embed = site.html().split("</main>")[1].split("</body>")[0]
+    html = site.html(embed="").replace("<title>", embed + '<script src="/slow.js"></script><title>')
+    site.service.page("/head", html)
+    site.page.goto(site.shop + "/head")
+    site.open()
+    assert "sans-serif" in site.inside("getComputedStyle(root.querySelector('.panel')).fontFamily")
+
+
 def test_the_old_embed_runs_the_same_widget_without_streaming(site: Site) -> None:
     embed = (
         f'<link rel="stylesheet" href="{site.host}/widget/v1/widget.css">'
