@@ -1,11 +1,13 @@
 """A real Chromium, one for all browser tests, and a site that embeds the widget from another origin."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
@@ -71,6 +73,10 @@ class Site:
         text = f"{{apiKey: '{KEY}', baseUrl: '{self.host}'{', ' + parts if parts else ''}}}"
         tags = EMBED.format(config=text, host=self.host) if embed is None else embed
         return PAGE.format(lang=lang, css=css, embed=tags)
+
+    def inside(self, expression: str) -> Any:
+        """The value of a JavaScript expression in which `root` is the widget's shadow root."""
+        return self.page.evaluate(f"((root) => {expression})(document.documentElement.lastElementChild.shadowRoot)")
 
     def visit(self, path: str = "/", headers: dict[str, str] | None = None, **options: Any) -> "Site":
         self.service.page(path, self.html(**options), headers)
@@ -155,12 +161,8 @@ def site(new_site: Any) -> Site:
 
 
 def _script_value(value: Any) -> str:
-    import json
-
     return json.dumps(value)
 
 
 def _axe_source() -> str:
-    import axe_playwright_python
-
     return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")

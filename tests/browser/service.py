@@ -102,6 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         self.service.requests.append(record)
         if path in self.service.pages:
             html, headers = self.service.pages[path]
+            time.sleep(float(headers.get("X-Delay", 0)))
             self.answer(200, html.encode(), {"Content-Type": "text/html; charset=utf-8", **headers})
         elif path.startswith("/widget/"):
             self.from_django(path)
@@ -162,7 +163,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         if answer.broken_stream:
-            return self.cut()
+            self.cut()
+            return
         try:
             for number, (name, data) in list(enumerate(answer.events(), start=1))[after:]:
                 if name == "chunk":

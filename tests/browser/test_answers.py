@@ -132,12 +132,12 @@ def test_offline_is_said_and_the_question_can_be_sent_again(site: Site) -> None:
 def test_a_screen_reader_hears_sentences_not_tokens(site: Site) -> None:
     text = "Boots may come back within 60 days. They cost 4.90 euros [1]! Tents too, within 30 days."
     site.visit().open()
-    site.page.evaluate(
-        """() => {
+    site.inside(
+        """{
           window.heard = []
-          const live = ChatConnectRoot().querySelector('[aria-live=polite]')
-          new MutationObserver((all) => all.forEach((one) => one.addedNodes.forEach((node) => heard.push(node.textContent)))).observe(live, {childList: true})
-        }""".replace("ChatConnectRoot()", "document.documentElement.lastElementChild.shadowRoot")
+          const hear = (changes) => changes.forEach(({addedNodes}) => heard.push(addedNodes[0].textContent))
+          new MutationObserver(hear).observe(root.querySelector('[aria-live=polite]'), {childList: true})
+        }"""
     )
     site.ask("Boots?", Answer([text[i : i + 3] for i in range(0, len(text), 3)], SOURCES, pause=0.002)).finished()
     heard = site.page.evaluate("heard")

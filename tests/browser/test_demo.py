@@ -1,7 +1,6 @@
 """The demo page of the real product, as a newcomer meets it: nothing here is canned."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

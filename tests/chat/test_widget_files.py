@@ -96,6 +96,15 @@ def test_every_language_says_everything() -> None:
     assert [key for key in texts["en"] if f"'{key}'" not in source] == [], "a text that nothing shows"
 
 
+def test_every_setting_is_documented() -> None:
+    source = (assets.HERE / "v2" / "settings.js").read_text("utf-8")
+    defaults = source[source.index("DEFAULTS = {") : source.index("\n}")]
+    names = re.findall(r"^  (\w+):", defaults, re.MULTILINE)
+    assert len(names) > 15
+    readme = (assets.HERE / "README.md").read_text("utf-8")
+    assert [name for name in names if f"`{name}`" not in readme] == []
+
+
 def test_an_immutable_address_keeps_its_bytes_also_after_an_upgrade(
     client: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,8 @@ const buildPanel = (app) => {
   const aloud = h('div', { class: 'sr', 'aria-live': 'polite' })
   const log = h('div', { class: 'log', role: 'log', 'aria-live': 'off', 'aria-label': t('name'), tabindex: 0 })
   const banner = h('p', { class: 'banner', role: 'status' })
-  const input = h('textarea', { rows: 1, maxlength: 2000, placeholder: t('placeholder'), 'aria-label': t('message'), enterkeyhint: 'send', dir: 'auto' })
-  const counter = h('small', { 'aria-hidden': 'true' })
+  const input = h('textarea', { rows: 1, maxlength: 2000, placeholder: t('placeholder'), 'aria-label': t('message'), enterkeyhint: 'send' })
+  const counter = h('small')
   const send = h('button', { class: 'send' })
   const entry = (key, act) =>
     h(
@@ -79,6 +79,7 @@ const buildPanel = (app) => {
   })
 
   const fit = () => {
+    input.dir = input.value && 'auto' // an empty field takes the placeholder's direction
     input.style.height = 'auto'
     input.style.height = input.scrollHeight + 'px'
     counter.textContent = input.value.length > 1800 ? input.value.length + ' / 2000' : ''

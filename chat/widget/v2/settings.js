@@ -59,11 +59,11 @@ const wording = (settings, locale, texts) => {
 }
 
 /** What a visitor is told about a Failure. */
-const explain = ({ code, wait }, t) => {
+const explain = ({ code, status, wait }, t) => {
   if (code === 'RATE_LIMITED' || code === 'QUOTA_EXCEEDED') {
     const minutes = Math.ceil(wait / 60)
     return t('busy', { when: minutes > 0 ? new Intl.RelativeTimeFormat(t.locale).format(minutes, 'minute') : t('later') })
   }
-  if (/^(INVALID_API_KEY|CLIENT|DOMAIN|DEPLOYMENT)/.test(code)) return t('closed')
+  if (status === 401 || status === 403) return t('closed')
   return t({ STOPPED: 'stopped', NETWORK: 'network', TIMEOUT: 'timeout', INVALID_REQUEST: 'invalid' }[code] || 'failed')
 }

@@ -8,7 +8,7 @@ const turnView = (app, turn) => {
   const { t } = app
   const body = h('div', { class: 'body' })
   const extras = h('div', { class: 'extras' })
-  const typing = h('div', { class: 'typing', 'aria-hidden': 'true' }, h('i'), h('i'), h('i'))
+  const typing = h('div', { class: 'typing' }, h('i'), h('i'), h('i'))
   const shelf = sourceShelf(t, turn)
   const draw = markdown(body, (number) => h('button', { class: 'cite', 'data-n': number, 'aria-label': number, 'aria-expanded': 'false', onclick: shelf.open(number) }))
   const speaker = (key) => h('span', { class: 'sr' }, t(key) + ': ')
@@ -115,7 +115,7 @@ const sourceShelf = (t, turn) => {
     const chips = turn.sources.map(({ title }, i) =>
       h('li', null, h('button', { class: 'chip', 'aria-expanded': 'false', onclick: open(i + 1) }, h('b', null, i + 1), h('span', { dir: 'auto' }, title))),
     )
-    node.replaceChildren(h('small', { 'aria-hidden': 'true' }, t('sources')), h('ul', { class: 'chips', 'aria-label': t('sources') }, ...chips))
+    node.replaceChildren(h('small', null, t('sources')), h('ul', { class: 'chips' }, ...chips))
     return node
   }
   return { open, draw }

@@ -66,7 +66,7 @@ const launch = (service, served, locale, texts) => {
   const style = () => {
     const { primaryColor, theme, position, size, offsetX, offsetY } = app.settings
     const brand = contrast(primaryColor, WHITE) > 3 ? legibleOn(primaryColor, WHITE) : primaryColor
-    frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : 'light'}`
+    frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : ''}`
     colours.replaceSync(
       `:host{--font:${getComputedStyle(document.body).fontFamily};--brand:${brand};--ink:${inkOn(brand)};--light:${legibleOn(brand, '#eef1f4')};--dark:${legibleOn(brand, '#262b31')};--x:${offsetX}px;--y:${offsetY}px}`,
     )
@@ -87,7 +87,7 @@ const launch = (service, served, locale, texts) => {
     style()
     const { launcherIcon, launcherText } = app.settings
     const label = app.t('open') + (launcherText && ': ' + launcherText)
-    launcher = h('button', { class: 'launcher', 'aria-label': label, 'aria-haspopup': 'dialog', onclick: () => open() }, SHAPES[launcherIcon] ? icon(launcherIcon) : launcherIcon, launcherText)
+    launcher = h('button', { class: 'launcher', 'aria-label': label, onclick: () => open() }, SHAPES[launcherIcon] ? icon(launcherIcon) : launcherIcon, launcherText)
     frame.setAttribute('aria-label', app.t('name'))
     frame.lang = locale
     frame.dir = locale === 'ar' ? 'rtl' : 'ltr'
@@ -175,7 +175,8 @@ const begin = async () => {
     if (!page.apiKey) throw Error('ChatConnectConfig.apiKey is missing')
     const service = connect(BASE + '/api/widget', page.apiKey)
     const wanted = language(page.locale)
-    const [{ widget }, texts] = await Promise.all([service.json('/config'), readTexts(wanted)])
+    const ready = document.body || new Promise((done) => document.addEventListener('DOMContentLoaded', done))
+    const [{ widget }, texts] = await Promise.all([service.json('/config'), readTexts(wanted), ready])
     const locale = language(settle(widget, page).locale)
     return launch(service, widget, locale, locale === wanted ? texts : await readTexts(locale))
   } catch (failure) {
