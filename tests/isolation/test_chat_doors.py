@@ -159,6 +159,19 @@ def billed(client: Client) -> int:
         return UsageRecord.objects.filter(kind="chat").count()
 
 
+@pytest.mark.xfail(reason="running answers are found by their trace id alone, which callers choose")
+async def test_a_repeated_request_is_not_answered_with_another_clients_answer(world: World) -> None:
+    """Both clients' requests carry one X-Request-ID, as a proxy in front of both may give them."""
+    chosen = {"X-Request-ID": str(uuid.uuid4())}
+    stranger = world.callers["stranger's publishable key"] | chosen | {"Idempotency-Key": "once"}
+    body = {"message": QUESTION, "sessionId": str(uuid.uuid4())}
+    _, _, first = await request(CONSUMERS[0], "/api/widget/chat", body, stranger)
+    await request(CONSUMERS[0], "/api/widget/chat", {"message": QUESTION}, world.own["publishable"] | chosen)
+    _, _, repeated = await request(CONSUMERS[0], "/api/widget/chat", body, stranger)
+    assert "six o'clock" not in repeated
+    assert json.loads(repeated)["response"] == json.loads(first)["response"]
+
+
 async def test_the_socket_opens_nothing_of_another_client(world: World) -> None:
     told = {}
     for name, ids in (("foreign", world.foreign), ("absent", world.absent)):

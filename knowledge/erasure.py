@@ -1,0 +1,37 @@
+"""What a deleted client leaves outside the database: its vectors and its stored files."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+
+from knowledge.vectors import VectorStore
+from tenants import erasure
+
+
+def register() -> None:
+    """Have them erased with their client."""
+    erasure.register("vectors", _count_vectors, _erase_vectors)
+    erasure.register("stored files", _count_files, _erase_files)
+
+
+def _count_vectors(client_id: uuid.UUID) -> int:
+    return VectorStore.for_client(client_id).count()
+
+
+def _erase_vectors(client_id: uuid.UUID) -> None:
+    VectorStore.for_client(client_id).delete_all()
+
+
+def _directory(client_id: uuid.UUID) -> Path:
+    """Where the client's uploads are (`stored_name` in knowledge/models.py)."""
+    return Path(settings.MEDIA_ROOT) / str(client_id)
+
+
+def _count_files(client_id: uuid.UUID) -> int:
+    return sum(1 for path in _directory(client_id).rglob("*") if path.is_file())
+
+
+def _erase_files(client_id: uuid.UUID) -> None:
+    shutil.rmtree(_directory(client_id), ignore_errors=True)
