@@ -5,7 +5,6 @@ import threading
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
-from django_q.tasks import async_task
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +18,10 @@ def send_alerts_soon() -> None:
     """Have what was just written sent."""
     if settings.EMBEDDED:
         _wake.set()
-    else:
-        async_task("billing.tasks.send_alerts")
+        return
+    from django_q.tasks import async_task  # loads the whole queue; the embedded default starts without it
+
+    async_task("billing.tasks.send_alerts")
 
 
 def start_embedded_thread() -> None:

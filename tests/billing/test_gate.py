@@ -2,12 +2,13 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis as redis_client
 from asgiref.sync import async_to_sync
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
 from billing import hourcount, ledger
@@ -179,3 +180,27 @@ def test_overage_is_what_is_delivered_over_the_limit(acme: Client) -> None:
             ledger.record(request_id=f"r{number}", usage=Tokens("m"))
         rows = UsageRecord.objects.order_by("request_id").values_list("failed", "overage", "overage_cents")
         assert list(rows) == [(True, False, 0)] * 3 + [(False, True, 25), (False, False, 0), (False, False, 0)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_an_answer_belongs_to_the_hour_that_admitted_it(
+    trial: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, with_redis: bool
+) -> None:
+    if not with_redis:
+        settings.REDIS_URL = ""
+    last_moment = datetime(2030, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    monkeypatch.setattr(timezone, "now", lambda: last_moment)
+    admissions = [async_to_sync(admit)(trial) for _ in range(100)]
+    assert async_to_sync(admitted)(trial) is None
+    monkeypatch.setattr(timezone, "now", lambda: last_moment + timedelta(microseconds=1))
+    with client_scope(trial.pk):
+        ledger.reserve("late", trial, admissions[-1])
+    assert async_to_sync(admit)(trial).remaining == 99
+    with client_scope(trial.pk):
+        ledger.record(request_id="late", usage=Tokens("m"))
+        assert UsageRecord.objects.get().at == last_moment
+        assert [(count.hour.year, count.places) for count in HourCount.objects.all()] == [(2030, 1)]
+    assert {a.headers()["X-RateLimit-Reset"] for a in admissions} == {
+        str(int(datetime(2031, 1, 1, tzinfo=UTC).timestamp()))
+    }
