@@ -30,10 +30,12 @@ EMBED = """<script>window.ChatConnectConfig = {config};</script>
 
 
 def chromium() -> str:
-    """The browser's path: Debian's Chromium, or another on the PATH. Without one these tests fail, never skip."""
+    """The browser's path. A newcomer without one skips these tests and is told so; in CI they fail, never skip."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert found, "the browser tests need Chromium: apt-get install chromium"
-    return found
+    if found:
+        return found
+    assert "CI" not in os.environ, "the browser tests need Chromium: apt-get install chromium"
+    pytest.skip("the browser tests need Chromium (apt-get install chromium)")
 
 
 # Playwright keeps an event loop in this thread, and Django refuses the database there: so it ends with this package.

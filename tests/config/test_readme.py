@@ -23,7 +23,7 @@ def test_every_command_is_in_the_table_and_helps() -> None:
 
 def test_the_make_targets_exist() -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+    assert set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE)) <= set(targets)
 
 
 def test_env_example_names_settings_only() -> None:
