@@ -17,6 +17,7 @@ WEIGHTS = [
 ]
 EQUAL = 0.001  # what a dozen questions more or less decide
 REFUSED_ON_TOPIC = 0.05  # the share of answerable questions at which refusals are compared
+RIDGE = 1e-6  # keeps the curve finite where both kinds can be parted without a rest
 NEVER_CONVINCES = 0.995
 THRESHOLD_REFUSES = 0.04  # a little below that goal: other people's questions differ from the labelled ones
 
@@ -107,11 +108,11 @@ def calibrated(on: np.ndarray, off: np.ndarray, weights: Ranking) -> Ranking:
     weight = np.concatenate([np.full(len(on), 0.5 / len(on)), np.full(len(off), 0.5 / len(off))])
     slope, offset = 10.0, -10.0 * x.mean()
     for _ in range(100):  # Newton's method
-        p = 1 / (1 + np.exp(-(slope * x + offset)))
+        p = 1 / (1 + np.exp(-np.clip(slope * x + offset, -500, 500)))
         error, curve = weight * (y - p), weight * p * (1 - p)
-        gradient = np.array([(error * x).sum(), error.sum()])
+        gradient = np.array([(error * x).sum(), error.sum()]) - RIDGE * np.array([slope, offset])
         hessian = np.array([[(curve * x * x).sum(), (curve * x).sum()], [(curve * x).sum(), curve.sum()]])
-        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
+        step = np.linalg.solve(hessian + RIDGE * np.eye(2), gradient)
         slope, offset = slope + step[0], offset + step[1]
         if np.abs(step).max() < 1e-9:
             break

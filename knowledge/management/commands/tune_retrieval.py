@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def _measure(self, trials: list[Trial], before: Ranking) -> Ranking:
         by_base = {base: list(group) for base, group in groupby(sorted(trials, key=lambda t: t.base), lambda t: t.base)}
         whole = {base: group for base, group in by_base.items() if group[0].whole}
-        small = {base: group for base, group in by_base.items() if not group[0].whole}
+        small = {base: group for base, group in by_base.items() if len({bool(t.right) for t in group}) == 2}
         weights = measures.best_weights(list(whole.values()), list(small.values()))
         everything = [trial for group in small.values() for trial in group]
         after = measures.calibrated(*measures.best_relevances(everything, weights), weights)
