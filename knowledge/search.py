@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import structlog
 from channels.db import database_sync_to_async
@@ -21,6 +22,7 @@ __all__ = ["Passage", "search"]
 
 log = structlog.get_logger(__name__)
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
+PASSAGE_FIELDS = ("chunk_id", "document_id", "title", "text", "start", "end", "page", "page_to", "index")
 FIELDS = (
     "pk",
     "version__document__external_id",
@@ -59,7 +61,7 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
 
 def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.UUID, float]]:
     """Ids with their scores, best first, equals in the order of their ids."""
-    scored = [(c.id, ranking.score(ranking.relevance(c.dense, c.sparse, c.coverage))) for c in candidates]
+    scored = [(c.id, ranking.score(c.dense, c.sparse, c.coverage)) for c in candidates]
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -77,8 +79,13 @@ def _live(ranked: Sequence[tuple[uuid.UUID, float]], batch: int) -> Iterator[tup
         rows = {row[0]: row for row in live.values_list(*FIELDS)}
         for pk in scores:
             if pk in rows:
-                *fields, heading_path, version_id, tokens = rows[pk]
-                yield Passage(*fields, tuple(heading_path), scores[pk], version_id), tokens
+                yield _passage(rows[pk], scores[pk])
+
+
+def _passage(row: tuple[Any, ...], score: float) -> tuple[Passage, int]:
+    *fields, heading_path, version_id, tokens = row
+    values = dict(zip(PASSAGE_FIELDS, fields, strict=True))
+    return Passage(**values, heading_path=tuple(heading_path), score=score, version_id=version_id), tokens
 
 
 def _between(left: Passage, right: Passage) -> str:

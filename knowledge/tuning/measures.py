@@ -17,6 +17,9 @@ WEIGHTS = [
 ]
 EQUAL = 0.001  # what a dozen questions more or less decide
 REFUSED_ON_TOPIC = 0.05  # the share of answerable questions at which refusals are compared
+RIDGE = 1e-6  # keeps the curve finite where both kinds can be parted without a rest
+NEVER_CONVINCES = 0.995
+THRESHOLD_REFUSES = 0.04  # a little below that goal: other people's questions differ from the labelled ones
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,21 @@ def best_relevances(trials: Iterable[Trial], weights: Ranking) -> tuple[np.ndarr
     return np.array(best[0]), np.array(best[1])
 
 
+def convincing(trials: Iterable[Trial]) -> float:
+    """The cosine that hardly any off-topic question reaches with anything."""
+    best = [float(trial.scores[:, 0].max()) for trial in trials if not trial.right and len(trial.scores)]
+    return round(float(np.quantile(best, NEVER_CONVINCES)), 4)
+
+
+def refused(trials: Iterable[Trial], ranking: Ranking) -> tuple[float, float]:
+    """The shares of on- and of off-topic questions that `ranking` refuses."""
+    refusals: tuple[list[bool], list[bool]] = ([], [])
+    for trial in trials:
+        best = max((ranking.score(c.dense, c.sparse, c.coverage) for c in trial.candidates), default=0.0)
+        refusals[0 if trial.right else 1].append(best < ranking.threshold)
+    return float(np.mean(refusals[0])), float(np.mean(refusals[1]))
+
+
 def auroc(on: np.ndarray, off: np.ndarray) -> float:
     """How often an on-topic question scores above an off-topic one."""
     below = np.searchsorted(np.sort(off), on, "left") + np.searchsorted(np.sort(off), on, "right")
@@ -83,25 +101,20 @@ def auroc(on: np.ndarray, off: np.ndarray) -> float:
 def calibrated(on: np.ndarray, off: np.ndarray, weights: Ranking) -> Ranking:
     """`weights` with a logistic curve through both kinds, each with half the weight, and the threshold.
 
-    The threshold is where as many on-topic questions are refused as off-topic ones are let through, so that both
-    shares keep the same distance from their goals (5 % each).
+    The threshold refuses THRESHOLD_REFUSES of the on-topic questions.
     """
     x = np.concatenate([on, off])
     y = np.concatenate([np.ones(len(on)), np.zeros(len(off))])
     weight = np.concatenate([np.full(len(on), 0.5 / len(on)), np.full(len(off), 0.5 / len(off))])
     slope, offset = 10.0, -10.0 * x.mean()
     for _ in range(100):  # Newton's method
-        p = 1 / (1 + np.exp(-(slope * x + offset)))
+        p = 1 / (1 + np.exp(-np.clip(slope * x + offset, -500, 500)))
         error, curve = weight * (y - p), weight * p * (1 - p)
-        gradient = np.array([(error * x).sum(), error.sum()])
+        gradient = np.array([(error * x).sum(), error.sum()]) - RIDGE * np.array([slope, offset])
         hessian = np.array([[(curve * x * x).sum(), (curve * x).sum()], [(curve * x).sum(), curve.sum()]])
-        step = np.linalg.solve(hessian + 1e-9 * np.eye(2), gradient)
+        step = np.linalg.solve(hessian + RIDGE * np.eye(2), gradient)
         slope, offset = slope + step[0], offset + step[1]
         if np.abs(step).max() < 1e-9:
             break
     fitted = replace(weights, middle=round(float(-offset / slope), 4), scale=round(float(1 / slope), 4))
-    cuts = np.sort(x)
-    refused = np.searchsorted(np.sort(on), cuts) / len(on)
-    let_through = 1 - np.searchsorted(np.sort(off), cuts) / len(off)
-    equal = cuts[np.argmin(np.abs(refused - let_through))]
-    return replace(fitted, threshold=round(fitted.score(float(equal)), 4))
+    return replace(fitted, threshold=round(fitted.curve(float(np.quantile(on, THRESHOLD_REFUSES))), 4))

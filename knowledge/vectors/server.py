@@ -71,7 +71,7 @@ class ServerStore(VectorStore):
             found = [{uuid.UUID(str(point.id)): point.score for point in answer.points} for answer in answers]
             return dict(zip(wanted, found, strict=True))
 
-        counting = self._ask(lambda client, name: client.count(name, count_filter=self._only()))
+        counting = self._ask(lambda client, name: client.count(name, count_filter=self._only(), exact=False))
         found, passages = await asyncio.gather(scores(dict.fromkeys(asked, self._only()), limit), counting)
         if missed := legs.missing(found):
             more = await scores({leg: self._only(among=ids) for leg, ids in missed.items()}, 2 * limit)
@@ -206,8 +206,13 @@ def _address() -> dict[str, Any]:
 
 def _ensure(model: str) -> None:
     """Make the model's collection with its indexes if it isn't there; harmless when several processes do so at once."""
-    if model in _ensured:
-        return
+    with _making:
+        if model not in _ensured:
+            _make(model)
+            _ensured.add(model)
+
+
+def _make(model: str) -> None:
     client, name = _client(), collection_name(model)
     if not client.collection_exists(name):
         _create(client, name, model_of(model).dimensions)
@@ -217,7 +222,6 @@ def _ensure(model: str) -> None:
     client.create_payload_index(name, "version_id", models.PayloadSchemaType.INTEGER)
     if _model_of_alias() is None:
         _point_alias_at(model)
-    _ensured.add(model)
 
 
 def _create(client: QdrantClient, name: str, dimensions: int) -> None:
@@ -264,9 +268,9 @@ def _pause(error: Exception, attempt: int, model: str) -> float | None:
     if isinstance(error, ResourceExhaustedResponse):
         return float(error.retry_after_s)
     if isinstance(error, UnexpectedResponse):
-        if error.status_code == 404 and attempt == 0:  # the collection was removed under our feet
+        if error.status_code in (400, 404) and attempt == 0:  # removed under our feet, or made without its indexes yet
             _ensured.discard(model)
-            return 0.0
+            return 0.1
         return backing_off if error.status_code == 429 or (error.status_code or 0) >= 500 else None
     if isinstance(error, ResponseHandlingException) and not isinstance(error.source, httpx.TransportError):
         return None  # an answer that isn't Qdrant's

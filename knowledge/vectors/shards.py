@@ -80,7 +80,9 @@ class Shards:
             found = {leg: scores(leg, ours, limit) for leg in asked}
             for leg, missed in legs.missing(found).items():
                 found.setdefault(leg, {}).update(scores(leg, _only(client_id, among=missed), len(missed)))
-            return legs.candidates(found, terms, shard.count(edge.CountRequest(filter=ours)))
+            # The tenant index knows the number; counting for certain visits every point (15 ms for 100,000).
+            passages = shard.count(edge.CountRequest(exact=False, filter=ours))
+            return legs.candidates(found, terms, passages)
 
     def close(self) -> None:
         """Write everything down and let go of the files."""

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,11 @@ class Command(BaseCommand):
     def _measure(self, trials: list[Trial], before: Ranking) -> Ranking:
         by_base = {base: list(group) for base, group in groupby(sorted(trials, key=lambda t: t.base), lambda t: t.base)}
         whole = {base: group for base, group in by_base.items() if group[0].whole}
-        small = {base: group for base, group in by_base.items() if not group[0].whole}
+        small = {base: group for base, group in by_base.items() if len({bool(t.right) for t in group}) == 2}
         weights = measures.best_weights(list(whole.values()), list(small.values()))
-        on, off = measures.best_relevances([trial for group in small.values() for trial in group], weights)
-        after = measures.calibrated(on, off, weights)
+        everything = [trial for group in small.values() for trial in group]
+        after = measures.calibrated(*measures.best_relevances(everything, weights), weights)
+        after = replace(after, convincing=measures.convincing(everything))
         self._print_finding(whole, {"vectors": VECTORS, "words": WORDS, "before": before, "after": after})
         for name, ranking in (("before", before), ("after", after)):
             self._print_refusing(name, small, ranking)
@@ -68,7 +69,7 @@ class Command(BaseCommand):
         for base, trials in {**small, "all": [t for group in small.values() for t in group]}.items():
             on, off = measures.best_relevances(trials, ranking)
             at_five = (off < np.quantile(on, measures.REFUSED_ON_TOPIC)).mean()
-            refused = [sum(ranking.score(x) < ranking.threshold for x in xs) / len(xs) for xs in (on, off)]
+            refused = measures.refused(trials, ranking)
             self.stdout.write(
                 f"{base:36}{measures.auroc(on, off):7.3f}{at_five:27.1%}{refused[0]:27.1%} /{refused[1]:7.1%}"
             )
