@@ -186,7 +186,7 @@ def store_chunks(
     store: VectorStore, chunks: list[Chunk], request_id: str, progress: Callable[[int], None] = ignore_progress
 ) -> None:
     """Embed chunks of one version, enter what a provider billed in the books, and write their points."""
-    vectors, tokens = get_embedder(store.model).embed_passages([c.text for c in chunks], progress)
+    vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
     if tokens:
         with client_scope(store.client_id):
             usage = ledger.Tokens(store.model.rpartition("@")[0], prompt_tokens=tokens)
