@@ -106,6 +106,7 @@ class Storm:
 
     async def _run(self) -> None:
         chance = random.Random(self.seed)
+        self._unanswered: dict[str, str] = {}
         self._urls, self._ended = cycle(self.webs), asyncio.Queue[str]()
         questions = iter([(uuid.uuid4().hex, chance.random(), chance.random()) for _ in range(self.requests)])
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
@@ -113,11 +114,11 @@ class Storm:
             trouble = asyncio.create_task(self._trouble())
             await asyncio.gather(*visitors)
             await trouble
-            for key, (code, _, api_key) in list(self.finals.items()):
-                if code not in FINAL:  # dead, or only slow?
-                    again = await self._ask(http, key, api_key, LUCKY, 0)
-                    if again[0] in (200, 502):
-                        self.finals[key] = (*again, api_key)
+            for key, question in self._unanswered.items():  # dead, or only slow?
+                api_key = self.finals[key][2]
+                again = await self._ask(http, key, api_key, question, 0)
+                if again[0] in (200, 502):
+                    self.finals[key] = (*again, api_key)
 
     async def _visitor(self, http: aiohttp.ClientSession, questions: Iterator[tuple[str, float, float]]) -> None:
         for key, luck, doubt in questions:
@@ -129,6 +130,8 @@ class Storm:
                 if again != first and again[0] != 429:  # at a full hour a repeat is refused like any request
                     self.changed.append((first, again))
             self.finals[key] = (*first, api_key)
+            if first[0] not in FINAL:
+                self._unanswered[key] = question
             self._ended.put_nowait(key)
 
     async def _ask(
