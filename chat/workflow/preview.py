@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.utils import timezone
 from langgraph.runtime import Runtime
@@ -35,16 +36,22 @@ class Preview:
 class Unheard:
     """A tape that nobody follows."""
 
-    def append(self, event: Event) -> None:
+    task = None
+
+    def __init__(self) -> None:
+        self.note: dict[str, Any] = {}
+
+    def append(self, *events: Event) -> None:
         """The result holds the text already."""
 
 
 async def preview(client: Client, question: str, history: Sequence[Turn] = ()) -> Preview:
     """Answer `question` as the client's widget would; raises ApiError or LlmError as the workflow does."""
     started = time.monotonic()
+    asked = _question(client, question)
     run = Run(
-        _question(client, question),
-        Reserved(tuple(history), client.knowledge_version),
+        asked,
+        Reserved(tuple(history), client.knowledge_version, asked.trace_id),
         Unheard(),
         Result(),
         started,
