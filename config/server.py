@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import quoteStringArgument
 
 log = structlog.get_logger(__name__)
-SWITCH_SECONDS = 0.0005  # a thread that queries holds the event loop up for no longer
+SWITCH_SECONDS = 0.001
 
 
 class WebServer(Server):
