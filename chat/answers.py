@@ -2,7 +2,11 @@
 
 import asyncio
 import time
+import uuid
+from dataclasses import replace
 from typing import Any
+
+from django.db import IntegrityError
 
 from billing import limits
 from chat import caretaker, tapes
@@ -12,7 +16,7 @@ from chat.models import Message
 from chat.tape import Event, Tape
 from chat.workflow import log
 from chat.workflow.graph import answer_graph
-from chat.workflow.state import Question, Result, Run
+from chat.workflow.state import Question, Reserved, Result, Run
 from tenants.errors import ApiError, as_api_error
 from tenants.visitors import session_token
 
@@ -80,10 +84,10 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         if question.idempotency_key:
             await in_thread(log.refuse_repetition, question)
         async with limits.slot(question.client.pk, question.visitor):
-            reserved = await in_thread(log.reserve, question)
+            question, reserved = await _reserve(question)
             if reserved.again:
-                await tapes.discard(reserved.trace_id)
-            tape = tapes.make(question.client.pk, question.session_id, reserved.trace_id)
+                await tapes.discard(question.client.pk, reserved.again)
+            tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
             tape.append(opening(tape))
             run = Run(question, reserved, tape, Result(), time.monotonic())
             tape.task = asyncio.create_task(_answer(run))
@@ -99,6 +103,15 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     finally:
         if not billed:
             await limits.withdraw(question.client, question.admission)
+
+
+async def _reserve(question: Question) -> tuple[Question, Reserved]:
+    """Reserve the rows; a trace id that the caller chose and used before gives way to a fresh one."""
+    try:
+        return question, await in_thread(log.reserve, question)
+    except IntegrityError:
+        question = replace(question, trace_id=uuid.uuid4())
+        return question, await in_thread(log.reserve, question)
 
 
 async def _answer(run: Run) -> None:
@@ -118,12 +131,12 @@ async def _end(run: Run, outcome: str, error: ApiError) -> None:
     run.tape.task = None  # from here on there is nothing to stop
     run.result.outcome, run.result.error_code = outcome, error.code
     await log.save(run)
-    run.tape.append(Event("error", error_data(error, run.tape)))
+    run.tape.append(Event("error", error_data(error, run.trace_id)))
 
 
-def error_data(error: ApiError, tape: Tape) -> dict[str, str]:
+def error_data(error: ApiError, trace_id: uuid.UUID) -> dict[str, str]:
     """The contract's `error` event."""
-    return {"code": error.code, "message": error.message, "traceId": str(tape.trace_id)}
+    return {"code": error.code, "message": error.message, "traceId": str(trace_id)}
 
 
 def opening(tape: Tape) -> Event:
@@ -135,7 +148,7 @@ def opening(tape: Tape) -> Event:
 
 async def _replay(answer: Message) -> Tape:
     """The tape of an earlier answer: its own while it is kept, else one made from its row."""
-    tape = await tapes.find(answer.trace_id)
+    tape = await tapes.find(answer.client_id, answer.trace_id)
     if tape is not None:
         return tape
     tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)
@@ -144,9 +157,9 @@ async def _replay(answer: Message) -> Tape:
         tape.append(Event("chunk", answer.text))
     if answer.outcome == Outcome.RUNNING:
         error = ApiError("SERVICE_UNAVAILABLE", "The answer is still being written. Please try again in a moment.")
-        tape.append(Event("error", error_data(error, tape)))
+        tape.append(Event("error", error_data(error, tape.trace_id)))
     elif answer.outcome == Outcome.CANCELLED:
-        tape.append(Event("error", error_data(ApiError("TIMEOUT", "The answer was stopped."), tape)))
+        tape.append(Event("error", error_data(ApiError("TIMEOUT", "The answer was stopped."), tape.trace_id)))
     else:
         tape.append(*log.closing_events(answer.sources, answer.prompt_tokens, answer.completion_tokens, answer.cached))
     return tape

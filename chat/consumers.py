@@ -172,9 +172,9 @@ class ResumeConsumer(StreamConsumer):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         client = caller.client or await door.in_thread(caller.acting_for, self._query().get("clientId"))
-        tape = await tapes.find(self.scope["url_route"]["kwargs"]["trace_id"])
+        tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
-        if tape is None or tape.client_id != client.pk or not check_session_token(client.pk, tape.session_id, token):
+        if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")
         await self.stream(tape, self._after(), caller, client, {})
 

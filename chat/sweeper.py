@@ -37,12 +37,12 @@ async def sweep() -> int:
 
 async def close(client_id: uuid.UUID, trace_id: uuid.UUID, *, surely: bool = False) -> bool:
     """Close one answer if its process is dead; False when it lives or nobody can tell (unless `surely` dead)."""
-    own = tapes.kept(trace_id)
+    own = tapes.kept(client_id, trace_id)
     if own is not None:  # only the database was away when it ended
         return own.finished and await _complete(client_id, trace_id, _result(own.events, own.note))
     record = None
     try:
-        record = await tapes.read(trace_id) if settings.REDIS_URL else None
+        record = await tapes.read(client_id, trace_id) if settings.REDIS_URL else None
         ended = record is not None and record.events[-1].final
         if record is not None and not (ended or surely) and await tapes.is_alive(record.owner):
             return False
@@ -92,3 +92,6 @@ def _longest() -> timedelta:
 def _from_before(created: float) -> bool:
     """Without Redis there is one process: what is older than it has no owner."""
     return not settings.REDIS_URL and created < _started
+
+
+tapes.close_dead = close

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,6 +33,7 @@ REST = 1.0  # seconds to leave a failed Redis alone
 BLOCK_MS = 200  # how long a follower from elsewhere may wait to be read along with the others
 LOST_AFTER = 8.0  # seconds without Redis until followers of answers made elsewhere are told
 KEEP_TAPES = 2_000  # finished tapes in memory, about 10 KB each
+Id = tuple[uuid.UUID, uuid.UUID]  # of the client, of the answer: callers may choose the latter
 FAILURES = (RedisError, OSError, TimeoutError)
 
 
@@ -41,8 +42,8 @@ def make(client_id: uuid.UUID, session_id: uuid.UUID, trace_id: uuid.UUID) -> Ta
     house = _house()
     recorder = house.recorder.note if settings.REDIS_URL else None
     tape = Tape(client_id, session_id, trace_id, recorder)
-    tape.followed_elsewhere = lambda: followed_elsewhere(tape.trace_id)
-    house.tapes[trace_id] = tape
+    tape.followed_elsewhere = lambda: followed_elsewhere(client_id, trace_id)
+    house.tapes[client_id, trace_id] = tape
     return tape
 
 
@@ -54,18 +55,18 @@ def forget_later(tape: Tape) -> None:
         len(house.finished) > KEEP_TAPES or house.finished[0][0] < time.monotonic() - KEEP_SECONDS
     ):
         _, old = house.finished.pop(0)
-        if house.tapes.get(old.trace_id) is old:
-            del house.tapes[old.trace_id]
+        if house.tapes.get((old.client_id, old.trace_id)) is old:
+            del house.tapes[old.client_id, old.trace_id]
 
 
-async def find(trace_id: uuid.UUID) -> Tape | None:
+async def find(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
     """The tape of an answer of this process or another. Whose it is, the caller of this function checks."""
     house = _house()
-    tape = house.tapes.get(trace_id) or house.reader.mirrors.get(trace_id)
+    tape = house.tapes.get((client_id, trace_id)) or house.reader.mirrors.get((client_id, trace_id))
     if tape is not None or not settings.REDIS_URL:
         return tape
     try:
-        record = await read(trace_id)
+        record = await read(client_id, trace_id)
     except FAILURES:
         return None
     return house.reader.follow(record) if record else None
@@ -74,11 +75,11 @@ async def find(trace_id: uuid.UUID) -> Tape | None:
 class Record:
     """What Redis holds of an answer."""
 
-    def __init__(self, trace_id: uuid.UUID, entries: list[tuple[bytes, dict[bytes, bytes]]]):
-        self.trace_id = trace_id
+    def __init__(self, client_id: uuid.UUID, trace_id: uuid.UUID, entries: list[tuple[bytes, dict[bytes, bytes]]]):
+        self.client_id, self.trace_id = client_id, trace_id
         first = entries[0][1]
         self.owner = first[b"owner"].decode()
-        self.client_id, self.session_id = uuid.UUID(first[b"client"].decode()), uuid.UUID(first[b"session"].decode())
+        self.session_id = uuid.UUID(first[b"session"].decode())
         self.last_id = entries[-1][0]
         self.events = [event for _, fields in entries for event in _events(fields)]
         self.note: dict[str, Any] = {}
@@ -90,11 +91,11 @@ class Record:
         return "".join(event.data for event in self.events if event.name == "chunk")
 
 
-async def read(trace_id: uuid.UUID) -> Record | None:
+async def read(client_id: uuid.UUID, trace_id: uuid.UUID) -> Record | None:
     """What Redis holds of an answer now; raises one of FAILURES."""
     async with asyncio.timeout(DEADLINE):
-        entries: Any = await _house().redis().xrange(_key(trace_id))
-    return Record(trace_id, entries) if entries else None
+        entries: Any = await _house().redis().xrange(_key(client_id, trace_id))
+    return Record(client_id, trace_id, entries) if entries else None
 
 
 async def is_alive(owner: str) -> bool:
@@ -107,31 +108,35 @@ async def conclude(record: Record, event: Event) -> None:
     """Write the final event of an answer whose process died; one who was quicker wins. Raises one of FAILURES."""
     async with asyncio.timeout(DEADLINE):
         try:
-            await _house().redis().xadd(_key(record.trace_id), _fields([event]), id=_id(len(record.events) + 1))
+            await (
+                _house()
+                .redis()
+                .xadd(_key(record.client_id, record.trace_id), _fields([event]), id=_id(len(record.events) + 1))
+            )
         except ResponseError:
             return
 
 
-async def discard(trace_id: uuid.UUID) -> None:
+async def discard(client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
     """Forget the record of an answer that is made anew."""
     house = _house()
-    house.tapes.pop(trace_id, None)
-    house.reader.mirrors.pop(trace_id, None)
+    house.tapes.pop((client_id, trace_id), None)
+    house.reader.mirrors.pop((client_id, trace_id), None)
     if settings.REDIS_URL:
         try:
             async with asyncio.timeout(DEADLINE):
-                await house.redis().delete(_key(trace_id))
+                await house.redis().delete(_key(client_id, trace_id))
         except FAILURES:
             log.warning("an old record of an answer could not be removed")
 
 
-async def followed_elsewhere(trace_id: uuid.UUID) -> bool:
+async def followed_elsewhere(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
     """Does a follower in another process read along?"""
     if not settings.REDIS_URL:
         return False
     try:
         async with asyncio.timeout(DEADLINE):
-            return bool(await _house().redis().exists(_followed(trace_id)))
+            return bool(await _house().redis().exists(_followed(client_id, trace_id)))
     except FAILURES:
         return False
 
@@ -189,12 +194,12 @@ class Recorder:
             done = self._written[tape]
             fields = _fields(tape.events[done:count])
             if not done:
-                fields |= {"owner": PROCESS, "client": str(tape.client_id), "session": str(tape.session_id)}
+                fields |= {"owner": PROCESS, "session": str(tape.session_id)}
             if tape.note:
                 fields["note"], tape.note = json.dumps(tape.note), {}
-            pipe.xadd(_key(tape.trace_id), fields, id=_id(count))
+            pipe.xadd(_key(tape.client_id, tape.trace_id), fields, id=_id(count))
             if not done or tape.finished:
-                pipe.expire(_key(tape.trace_id), int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS)
+                pipe.expire(_key(tape.client_id, tape.trace_id), int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS)
         for reply in await pipe.execute(raise_on_error=False):
             if isinstance(reply, ResponseError) and "equal or smaller" in str(reply):
                 continue  # written before, but the reply was lost
@@ -216,18 +221,19 @@ class Reader:
 
     def __init__(self, house: "House"):
         self._house = house
-        self.mirrors: dict[uuid.UUID, Tape] = {}
-        self._records: dict[uuid.UUID, Record] = {}
+        self.mirrors: dict[Id, Tape] = {}
+        self._records: dict[Id, Record] = {}
         self._task: asyncio.Task | None = None
 
     def follow(self, record: Record) -> Tape:
         """The mirror of an answer; it goes when nobody follows it any more."""
-        if mirror := self.mirrors.get(record.trace_id):
+        id = record.client_id, record.trace_id
+        if mirror := self.mirrors.get(id):
             return mirror
         mirror = Tape(record.client_id, record.session_id, record.trace_id)
         mirror.append(*record.events)
         if not mirror.finished:
-            self.mirrors[record.trace_id], self._records[record.trace_id] = mirror, record
+            self.mirrors[id], self._records[id] = mirror, record
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._run())
         return mirror
@@ -249,54 +255,61 @@ class Reader:
                 await asyncio.sleep(REST)
 
     async def _read_on(self) -> None:
-        places: dict[Any, Any] = {_key(trace_id): record.last_id for trace_id, record in self._records.items()}
+        places: dict[Any, Any] = {_key(*id): record.last_id for id, record in self._records.items()}
         async with asyncio.timeout(DEADLINE + BLOCK_MS / 1000):
             replies: Any = await self._house.redis().xread(places, block=BLOCK_MS)
         for key, entries in replies or []:
-            trace_id = uuid.UUID(key.decode().rpartition(":")[2])
-            self._records[trace_id].last_id = entries[-1][0]
-            mirror = self.mirrors[trace_id]
-            mirror.append(*(event for _, fields in entries for event in _events(fields)))
-            if mirror.finished:
-                self._drop(trace_id)
+            _, client_id, trace_id = key.decode().split(":")
+            id = uuid.UUID(client_id), uuid.UUID(trace_id)
+            if id not in self.mirrors:
+                continue
+            self._records[id].last_id = entries[-1][0]
+            self.mirrors[id].append(*(event for _, fields in entries for event in _events(fields)))
+            if self.mirrors[id].finished:
+                self._drop(id)
 
     async def _tell_owners(self) -> None:
-        """Tell that somebody follows here, and ask who still lives; what a dead process left, the sweeper closes."""
-        from chat import sweeper
-
-        owners = sorted({record.owner for record in self._records.values()})
-        if not owners:
+        """Tell that somebody follows here, and ask who still lives; what a dead process left is closed."""
+        if not self._records:
             return
+        owners = sorted({record.owner for record in self._records.values()})
         async with asyncio.timeout(DEADLINE):
             pipe = self._house.redis().pipeline(transaction=False)
-            for trace_id in self.mirrors:
-                pipe.set(_followed(trace_id), 1, px=int(3 * HEARTBEAT * 1000))
+            for id in self.mirrors:
+                pipe.set(_followed(*id), 1, px=int(3 * HEARTBEAT * 1000))
             pipe.mget([_alive(owner) for owner in owners])
             alive = dict(zip(owners, (await pipe.execute())[-1], strict=True))
-        dead = [trace_id for trace_id, record in self._records.items() if not alive[record.owner]]
-        for trace_id in dead:
-            if not await sweeper.close(self.mirrors[trace_id].client_id, trace_id):
-                self._give_up([trace_id])
+        for id in [id for id, record in self._records.items() if not alive[record.owner]]:
+            if not await close_dead(*id):
+                self._give_up([id])
 
-    def _give_up(self, trace_ids: Iterable[uuid.UUID]) -> None:
-        for trace_id in trace_ids:
-            self.mirrors[trace_id].append(interrupted(trace_id))
-            self._drop(trace_id)
+    def _give_up(self, ids: Iterable[Id]) -> None:
+        for id in ids:
+            self.mirrors[id].append(interrupted(id[1]))
+            self._drop(id)
 
     def _drop_unfollowed(self) -> None:
-        for trace_id in [trace_id for trace_id, mirror in self.mirrors.items() if not mirror.followed]:
-            self._drop(trace_id)
+        for id in [id for id, mirror in self.mirrors.items() if not mirror.followed]:
+            self._drop(id)
 
-    def _drop(self, trace_id: uuid.UUID) -> None:
-        self.mirrors.pop(trace_id, None)
-        self._records.pop(trace_id, None)
+    def _drop(self, id: Id) -> None:
+        self.mirrors.pop(id, None)
+        self._records.pop(id, None)
+
+
+async def _nobody_closes(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
+    return False
+
+
+# Completes the row and the record of an answer whose process died; chat/sweeper.py sets it.
+close_dead: Callable[[uuid.UUID, uuid.UUID], Awaitable[bool]] = _nobody_closes
 
 
 class House:
     """What one event loop has: its tapes, its client of Redis, its two tasks."""
 
     def __init__(self) -> None:
-        self.tapes: dict[uuid.UUID, Tape] = {}
+        self.tapes: dict[Id, Tape] = {}
         self.finished: list[tuple[float, Tape]] = []
         self.recorder, self.reader = Recorder(self), Reader(self)
         self._redis: tuple[str, redis.Redis] | None = None
@@ -325,9 +338,9 @@ def _house() -> House:
     return _houses[loop]
 
 
-def kept(trace_id: uuid.UUID) -> Tape | None:
+def kept(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
     """This process's own tape of an answer."""
-    return _house().tapes.get(trace_id)
+    return _house().tapes.get((client_id, trace_id))
 
 
 def running() -> list[Tape]:
@@ -362,13 +375,13 @@ def _id(last: int) -> str:
     return f"{last}-0"
 
 
-def _key(trace_id: uuid.UUID) -> str:
-    return f"answer:{trace_id}"
+def _key(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
+    return f"answer:{client_id}:{trace_id}"
 
 
 def _alive(owner: str) -> str:
     return f"alive:{owner}"
 
 
-def _followed(trace_id: uuid.UUID) -> str:
-    return f"followed:{trace_id}"
+def _followed(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
+    return f"followed:{client_id}:{trace_id}"

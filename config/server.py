@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 from daphne.server import Server
 from django.conf import settings
-from twisted.internet import reactor
+from twisted.internet import reactor as twisted_reactor
 from twisted.internet.endpoints import quoteStringArgument
 
+reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
 SWITCH_SECONDS = 0.001
 

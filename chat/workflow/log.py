@@ -56,7 +56,7 @@ def reserve(question: Question) -> Reserved:
             history = _history(session)
         _write_turn(question, session)
         ledger.reserve(str(question.trace_id), question.client, question.admission)
-    return Reserved(history, version, question.trace_id)
+    return Reserved(history, version)
 
 
 def refuse_repetition(question: Question) -> None:
@@ -112,7 +112,7 @@ async def save(run: Run) -> None:
     sweeper completes the row from the tape."""
     for pause in (0.2, 1.0, None):
         try:
-            await in_thread(complete, run.reserved.trace_id, run.question.client.pk, run.result)
+            await in_thread(complete, run.trace_id, run.question.client.pk, run.result)
             return
         except DatabaseError as error:
             logger.error("an answer's row could not be completed", exc_info=error)
@@ -157,7 +157,7 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(_history(failed.session, before=failed), version, failed.trace_id, again=True)
+    return Reserved(_history(failed.session, before=failed), version, failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:

@@ -1,5 +1,6 @@
 """An answer for the people who run the product: the same nodes, but no row is written, nothing is billed or cached."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -36,9 +37,8 @@ class Preview:
 class Unheard:
     """A tape that nobody follows."""
 
-    task = None
-
     def __init__(self) -> None:
+        self.task: asyncio.Task | None = None
         self.note: dict[str, Any] = {}
 
     def append(self, *events: Event) -> None:
@@ -51,7 +51,7 @@ async def preview(client: Client, question: str, history: Sequence[Turn] = ()) -
     asked = _question(client, question)
     run = Run(
         asked,
-        Reserved(tuple(history), client.knowledge_version, asked.trace_id),
+        Reserved(tuple(history), client.knowledge_version),
         Unheard(),
         Result(),
         started,

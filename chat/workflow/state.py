@@ -38,8 +38,7 @@ class Reserved:
 
     history: tuple[Turn, ...]
     knowledge_version: int
-    trace_id: uuid.UUID
-    again: bool = False  # an earlier try under the same idempotency key failed, and is in the books
+    again: uuid.UUID | None = None  # the failed answer under the same idempotency key that this one takes the place of
 
 
 @dataclass
@@ -73,7 +72,7 @@ class Recorder(Protocol):
     """Where events go: a Tape."""
 
     note: dict[str, Any]
-    task: asyncio.Task | None
+    task: asyncio.Task | None  # what may be stopped
 
     def append(self, *events: Event) -> None: ...
 
@@ -88,6 +87,10 @@ class Run:
     result: Result
     started: float  # time.monotonic()
     use_cache: bool = True
+
+    @property
+    def trace_id(self) -> uuid.UUID:
+        return self.reserved.again or self.question.trace_id
 
     def say(self, piece: str) -> None:
         """Append a piece of the answer to the tape, and to what will be stored."""
