@@ -3,40 +3,40 @@
 import asyncio
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
+from django.db import IntegrityError
+
 from billing import limits
-from chat import tape as tapes
+from chat import caretaker, tapes
 from chat.door import in_thread
 from chat.llms import LlmError
 from chat.models import Message
 from chat.tape import Event, Tape
 from chat.workflow import log
 from chat.workflow.graph import answer_graph
-from chat.workflow.state import Question, Result, Run
+from chat.workflow.state import Question, Reserved, Result, Run
 from tenants.errors import ApiError, as_api_error
 from tenants.visitors import session_token
 
 Outcome = Message.Outcome
+_running: set[asyncio.Task] = set()  # answers of this process, until their rows are completed
 
 
 async def begin(question: Question) -> Tape:
     """Reserve the question's rows and start answering; returns the tape to follow.
 
     A repeated request (same Idempotency-Key, same question) gets the first one's answer and is not counted.
+    ApiError RATE_LIMITED, QUOTA_EXCEEDED or IDEMPOTENCY_CONFLICT.
     """
-    try:
-        reserved = await in_thread(log.reserve, question)
-    except log.Repeated as repeated:
-        await limits.withdraw(question.client, question.admission)
-        return _replay(repeated.answer)
-    except BaseException:
-        await limits.withdraw(question.client, question.admission)
-        raise
-    tape = _opened(Tape(question.client.pk, question.session_id, question.trace_id))
-    run = Run(question, reserved, tape, Result(), time.monotonic())
-    tape.task = asyncio.create_task(_answer(run), name=f"answer {question.trace_id}")
-    return tape
+    caretaker.start()
+    started: asyncio.Future[Tape] = asyncio.get_running_loop().create_future()
+    started.add_done_callback(lambda future: future.cancelled() or future.exception())  # the visitor may have left
+    task = asyncio.create_task(_handle(question, started), name=f"answer {question.trace_id}")
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return await asyncio.shield(started)
 
 
 async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
@@ -45,11 +45,12 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         async with asyncio.timeout(seconds):
-            async for _, event in tape.follow():
-                if event.name == "chunk":
-                    parts.append(event.data)
-                else:
-                    found[event.name] = event.data
+            async for _, events in tape.follow():
+                for event in events:
+                    if event.name == "chunk":
+                        parts.append(event.data)
+                    else:
+                        found[event.name] = event.data
     except TimeoutError:
         tape.stop()
         raise ApiError("TIMEOUT", "The answer took too long. Please try again.") from None
@@ -63,6 +64,54 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
         "usage": found["usage"],
         "sessionToken": found["start"]["sessionToken"],
     }
+
+
+async def finish_all(seconds: float) -> None:
+    """For a shutdown: let running answers end; what is left after `seconds` is stopped, stored and billed as it is."""
+    if _running:
+        await asyncio.wait(_running, timeout=seconds)
+    for tape in tapes.running():
+        tape.stop()
+    if _running:
+        await asyncio.wait(_running, timeout=5)
+
+
+async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
+    """One question from its reservation to its completed row, in a task of its own: no visitor's leaving cuts it
+    short between two steps."""
+    billed = False
+    try:
+        if question.idempotency_key:
+            await in_thread(log.refuse_repetition, question)
+        async with limits.slot(question.client.pk, question.visitor):
+            question, reserved = await _reserve(question)
+            if reserved.again:
+                await tapes.discard(question.client.pk, reserved.again)
+            tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
+            tape.append(opening(tape))
+            run = Run(question, reserved, tape, Result(), time.monotonic())
+            tape.task = asyncio.create_task(_answer(run))
+            tape.expect_followers()
+            started.set_result(tape)
+            await asyncio.wait({tape.task})
+            billed = run.result.billed and not reserved.again
+            tapes.forget_later(tape)
+    except log.Repeated as repeated:
+        started.set_result(await _replay(repeated.answer))
+    except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
+        started.set_exception(error)
+    finally:
+        if not billed:
+            await limits.withdraw(question.client, question.admission)
+
+
+async def _reserve(question: Question) -> tuple[Question, Reserved]:
+    """Reserve the rows; a trace id that the caller chose and used before gives way to a fresh one."""
+    try:
+        return question, await in_thread(log.reserve, question)
+    except IntegrityError:
+        question = replace(question, trace_id=uuid.uuid4())
+        return question, await in_thread(log.reserve, question)
 
 
 async def _answer(run: Run) -> None:
@@ -79,14 +128,10 @@ async def _answer(run: Run) -> None:
 
 async def _end(run: Run, outcome: str, error: ApiError) -> None:
     """Record an answer that did not come to its end: what was said is stored and billed as said."""
+    run.tape.task = None  # from here on there is nothing to stop
     run.result.outcome, run.result.error_code = outcome, error.code
-    saved = asyncio.create_task(in_thread(log.complete, run.question, run.result))
-    try:
-        await asyncio.shield(saved)
-    finally:
-        run.tape.append(Event("error", error_data(error, run.question.trace_id)))
-    if run.result.usage is None:
-        await limits.withdraw(run.question.client, run.question.admission)
+    await log.save(run)
+    run.tape.append(Event("error", error_data(error, run.trace_id)))
 
 
 def error_data(error: ApiError, trace_id: uuid.UUID) -> dict[str, str]:
@@ -94,32 +139,27 @@ def error_data(error: ApiError, trace_id: uuid.UUID) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "traceId": str(trace_id)}
 
 
-def _opened(tape: Tape) -> Tape:
-    tape.append(
-        Event(
-            "start",
-            {
-                "traceId": str(tape.trace_id),
-                "sessionId": str(tape.session_id),
-                "sessionToken": session_token(tape.client_id, tape.session_id),
-            },
-        )
-    )
-    return tape
+def opening(tape: Tape) -> Event:
+    """The contract's `start` event."""
+    token = session_token(tape.client_id, tape.session_id)
+    data = {"traceId": str(tape.trace_id), "sessionId": str(tape.session_id), "sessionToken": token}
+    return Event("start", data)
 
 
-def _replay(answer: Message) -> Tape:
-    """The tape of an earlier answer: the running one's own, else one made from its row."""
-    session_id = answer.session.session_id
-    running = tapes.get(answer.trace_id)
-    if running is not None:
-        return running
-    tape = _opened(Tape(answer.client_id, session_id, answer.trace_id))
+async def _replay(answer: Message) -> Tape:
+    """The tape of an earlier answer: its own while it is kept, else one made from its row."""
+    tape = await tapes.find(answer.client_id, answer.trace_id)
+    if tape is not None:
+        return tape
+    tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)
+    tape.append(opening(tape))
+    if answer.text:
+        tape.append(Event("chunk", answer.text))
     if answer.outcome == Outcome.RUNNING:
         error = ApiError("SERVICE_UNAVAILABLE", "The answer is still being written. Please try again in a moment.")
         tape.append(Event("error", error_data(error, tape.trace_id)))
-        return tape
-    if answer.text:
-        tape.append(Event("chunk", answer.text))
-    log.closing_events(tape, answer.sources, answer.prompt_tokens, answer.completion_tokens, answer.cached)
+    elif answer.outcome == Outcome.CANCELLED:
+        tape.append(Event("error", error_data(ApiError("TIMEOUT", "The answer was stopped."), tape.trace_id)))
+    else:
+        tape.append(*log.closing_events(answer.sources, answer.prompt_tokens, answer.completion_tokens, answer.cached))
     return tape

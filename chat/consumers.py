@@ -8,18 +8,21 @@ import asyncio
 import contextlib
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.http import AsyncHttpConsumer
+from channels.utils import await_many_dispatch
 from django.conf import settings
 
-from chat import answers, door, frames
-from chat import tape as tapes
+from chat import answers, door, frames, tapes, watch
 from chat.tape import Tape
+from chat.workflow.state import Question
 from tenants.callers import Caller, headers_of
 from tenants.cors import preflight_headers
 from tenants.errors import ApiError, as_api_error, trace_id_of
+from tenants.models import Client
 from tenants.visitors import check_session_token
 
 HEARTBEAT_SECONDS = 15
@@ -40,6 +43,16 @@ class ChatDoor(AsyncHttpConsumer):
         self.trace_id = ""
         self.started = False
         self.size = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """No channel layer is joined: nothing of an answer travels through one."""
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            await await_many_dispatch([receive], self.dispatch)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Without Channels' visit to a thread, which closes old connections: none is opened in this one."""
+        await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def http_request(self, message: dict[str, Any]) -> None:
         self.size += len(message.get("body", b""))
@@ -70,23 +83,24 @@ class ChatDoor(AsyncHttpConsumer):
         if method == "OPTIONS":
             return await self.reply(204, b"", preflight_headers(self.headers))
         if method not in self.methods:
-            raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.")
+            allowed = ", ".join([*self.methods, "OPTIONS"])
+            raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.", headers={"Allow": allowed})
         if self.size > door.MAX_BODY_BYTES:
-            raise ApiError("INVALID_REQUEST", "The request body is too large.")
+            raise ApiError("FILE_TOO_LARGE", "The request body is too large.")
         self.cors, judged = await door.judge(self.headers)
         if isinstance(judged, ApiError):
             raise judged
         self.caller = judged
-        return await self.answer(body)
+        return await self.answer(judged, body)
 
-    async def answer(self, body: bytes) -> None:
+    async def answer(self, caller: Caller, body: bytes) -> None:
         raise NotImplementedError
 
-    async def ask(self, body: bytes) -> tuple[Tape, dict[str, str]]:
-        """Admit the question and begin its answer; also the limit headers of the response."""
-        assert self.caller is not None
-        question = await door.admit(self.caller, door.parse_json(body), self.headers, self.trace_id)
-        return await answers.begin(question), question.admission.headers()
+    async def ask(self, caller: Caller, body: bytes) -> tuple[Question, Tape]:
+        """Admit the question and begin its answer."""
+        peer = (self.scope.get("client") or [None])[0]
+        question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer)
+        return question, await answers.begin(question)
 
     async def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.started = True
@@ -106,26 +120,48 @@ class ChatDoor(AsyncHttpConsumer):
 class ChatConsumer(ChatDoor):
     """`POST /chat`: the answer in one piece."""
 
-    async def answer(self, body: bytes) -> None:
-        tape, headers = await self.ask(body)
-        whole = await answers.drain(tape, settings.ANSWER_TIMEOUT)
+    async def answer(self, caller: Caller, body: bytes) -> None:
+        question, tape = await self.ask(caller, body)
+        try:
+            whole = await answers.drain(tape, settings.ANSWER_TIMEOUT)
+        except ApiError as error:
+            error.headers = {**question.admission.headers(), **error.headers}
+            raise
         content = json.dumps(whole, ensure_ascii=False).encode()
-        await self.reply(200, content, {"Content-Type": "application/json", **headers})
+        headers = {"Content-Type": "application/json", **question.admission.headers()}
+        await self.reply(200, content, headers)
 
 
 class StreamConsumer(ChatDoor):
     """`POST /chat/stream`: the answer as it is written."""
 
-    async def answer(self, body: bytes) -> None:
-        tape, headers = await self.ask(body)
-        await self.stream(tape, 0, headers)
+    async def answer(self, caller: Caller, body: bytes) -> None:
+        question, tape = await self.ask(caller, body)
+        await self.stream(tape, 0, caller, question.client, question.admission.headers())
 
-    async def stream(self, tape: Tape, after: int, headers: dict[str, str]) -> None:
+    async def stream(self, tape: Tape, after: int, caller: Caller, client: Client, headers: dict[str, str]) -> None:
+        """Every event after the one numbered `after`, and a comment in every silence."""
         self.started = True
         await self.send_headers(status=200, headers=self.wire_headers({**STREAM_HEADERS, **headers}))
-        async with contextlib.aclosing(frames.with_heartbeats(tape.follow(after), HEARTBEAT_SECONDS)) as stream:
-            async for frame in stream:
-                await self.send_body(frame, more_body=True)
+        ended = asyncio.Event()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def end() -> None:
+            ended.set()
+            task.cancel()
+
+        try:
+            with watch.watching(caller, client.pk, end):
+                async with contextlib.aclosing(tape.follow(after, HEARTBEAT_SECONDS)) as parts:
+                    async for number, events in parts:
+                        after = number + len(events) - 1
+                        await self.send_body(frames.sse(number, events) or frames.HEARTBEAT, more_body=True)
+        except asyncio.CancelledError:
+            if not ended.is_set():
+                raise
+            error = watch.no_longer_allowed()
+            await self.send_body(frames.error(after + 1, error, tape), more_body=True)
         await self.send_body(b"", more_body=False)
 
 
@@ -134,18 +170,19 @@ class ResumeConsumer(StreamConsumer):
 
     methods = ("GET",)
 
-    async def answer(self, body: bytes) -> None:
-        assert self.caller is not None
-        client = self.caller.acting_for(None)
-        tape = tapes.get(self.scope["url_route"]["kwargs"]["trace_id"])
+    async def answer(self, caller: Caller, body: bytes) -> None:
+        client = caller.client or await door.in_thread(caller.acting_for, self._query().get("clientId"))
+        tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
-        if tape is None or tape.client_id != client.pk or not check_session_token(client.pk, tape.session_id, token):
+        if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")
-        await self.stream(tape, self._after(), {})
+        await self.stream(tape, self._after(), caller, client, {})
 
     def _after(self) -> int:
-        query = dict(part.partition("=")[::2] for part in self.scope["query_string"].decode("latin1").split("&"))
-        text = self.headers.get("last-event-id") or query.get("after") or "0"
+        text = self.headers.get("last-event-id") or self._query().get("after") or "0"
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise ApiError("INVALID_REQUEST", "Last-Event-ID is the id of an event of this answer.")
         return int(text)
+
+    def _query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.scope["query_string"].decode("latin1")))

@@ -1,5 +1,6 @@
 """What every door does before a question is asked: who calls, is it well formed, is there room for it."""
 
+import ipaddress
 import json
 import uuid
 from collections.abc import Mapping
@@ -11,16 +12,19 @@ from django.utils import timezone
 from billing import limits
 from chat.serializers import QuestionSerializer
 from chat.workflow.state import Question
-from tenants.callers import Caller, authenticate, require_scope
+from tenants.addresses import address_block, client_address
+from tenants.callers import Caller, Kind, authenticate, knows, require_scope
 from tenants.cors import cors_headers
 from tenants.errors import ApiError
 
 MAX_BODY_BYTES = 64 * 1024
+closing = False  # this process is shutting down: nothing new begins
 
 
 async def judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:
-    """The CORS headers of the response, and the caller or why there is none. Asks the database in a thread."""
-    return await in_thread(_judge, headers)
+    """The CORS headers of the response, and the caller or why there is none. Asks the database in a thread, unless
+    the key was looked up a moment ago."""
+    return _judge(headers) if knows(headers) else await in_thread(_judge, headers)
 
 
 def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:
@@ -33,25 +37,49 @@ def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiErro
     return cors, caller
 
 
-async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str) -> Question:
-    """A well-formed question that has its place in the client's hour, or ApiError 400, 403, 404 or 429."""
+async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None) -> Question:
+    """A well-formed question that has its place in the client's hour, or ApiError 400, 403, 404, 429 or 503.
+
+    `peer`: the address that opened the connection.
+    """
+    if closing:
+        raise ApiError("SERVICE_UNAVAILABLE", "The chat restarts. Please try again.", headers={"Retry-After": "1"})
     serializer = QuestionSerializer(data=body)
     serializer.is_valid(raise_exception=True)
     fields = serializer.validated_data
     client = caller.client or await in_thread(caller.acting_for, fields.get("clientId"))
-    key = headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= 255:
-        raise ApiError("INVALID_REQUEST", "An Idempotency-Key has 1 to 255 characters.")
+    session_id = fields.get("sessionId")
+    idempotency_key = _idempotency_key(headers)
+    address = visitor_address(caller, headers, peer)
+    await limits.admit_visitor(client.pk, session_id, address)
     return Question(
         client=client,
-        session_id=fields.get("sessionId") or uuid.uuid4(),
+        session_id=session_id or uuid.uuid4(),
+        new_session=session_id is None,
         trace_id=uuid.UUID(trace_id),
         text=fields["message"],
         at=timezone.now(),
         admission=await limits.admit(client),
         metadata=fields.get("metadata") or {},
-        idempotency_key=key,
+        idempotency_key=idempotency_key,
+        visitor=address or str(session_id or ""),
     )
+
+
+def visitor_address(caller: Caller, headers: Mapping[str, str], peer: str | None) -> str:
+    """What the visitor's own limits count by: the block of a public address. Empty where the address is not the
+    visitor's (a customer's server, Express, a proxy that nobody told us of)."""
+    if caller.kind is not Kind.WIDGET:
+        return ""
+    address = client_address(peer, headers)
+    return address_block(address) if address and ipaddress.ip_address(address).is_global else ""
+
+
+def _idempotency_key(headers: Mapping[str, str]) -> str | None:
+    key = headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise ApiError("INVALID_REQUEST", "An Idempotency-Key has 1 to 255 characters.")
+    return key
 
 
 def parse_json(body: bytes) -> Any:

@@ -65,6 +65,9 @@ class Message(ClientOwned):
             models.UniqueConstraint(fields=["client", "trace_id", "role"], name="one_question_one_answer"),
             models.UniqueConstraint(fields=["client", "idempotency_key"], name="idempotency_key_unique_in_client"),
         ]
+        indexes = [
+            models.Index(fields=["created"], condition=models.Q(outcome="running"), name="open_answers"),
+        ]
         ordering = ("created", "id")
 
     def __str__(self) -> str:

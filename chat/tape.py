@@ -1,86 +1,144 @@
-"""The record of each running answer: every event is appended before any door sends it.
+"""The record of one answer: every event is on it before any door sends it.
 
 Followers read from any event on, so a cut connection resumes without a gap, and two tabs may follow one answer.
-When the last follower has been gone for `ABANDONED_SECONDS`, the answer is cancelled: nobody pays for words that
-nobody reads. Tapes live in this process; they are forgotten a while after their end.
+When the last follower has been gone for ABANDONED_SECONDS, the answer is stopped: nobody pays for words that
+nobody reads.
 """
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
-KEEP_SECONDS = 600
+KEEP_SECONDS = 600  # after its end an answer can be resumed for so long
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """`data` is text for `chunk` and `done`, else what the contract's JSON holds."""
 
     name: str  # start, chunk, sources, usage, done, error
     data: Any
 
-
-FINAL = ("done", "error")
+    @property
+    def final(self) -> bool:
+        return self.name in ("done", "error")
 
 
 class Tape:
-    """The events of one answer, numbered from 1, and who follows them."""
+    """The events of one answer, numbered from 1, and who follows them.
 
-    def __init__(self, client_id: uuid.UUID, session_id: uuid.UUID, trace_id: uuid.UUID):
+    With a `recorder`, an event is shown to followers only after the recorder has written it down.
+    """
+
+    def __init__(
+        self,
+        client_id: uuid.UUID,
+        session_id: uuid.UUID,
+        trace_id: uuid.UUID,
+        recorder: Callable[["Tape"], None] | None = None,
+    ):
         self.client_id, self.session_id, self.trace_id = client_id, session_id, trace_id
-        self.task: asyncio.Task | None = None
-        self._events: list[Event] = []
-        self._grown = asyncio.Event()
+        self.events: list[Event] = []
+        self.note: dict[str, Any] = {}  # what a bill needs to know should this process die
+        self.task: asyncio.Task | None = None  # what produces the answer, as long as it can be stopped
+        self.followed_elsewhere: Callable[[], Awaitable[bool]] | None = None
+        self._recorder = recorder
+        self._shown = 0
+        self._cut = False
+        self._waiters: list[asyncio.Future[None]] = []
         self._followers = 0
-        _tapes[trace_id] = self
+        self._left_at = 0.0  # when the last follower left; time.monotonic()
+        self._leaving: asyncio.Task | None = None
 
     @property
     def finished(self) -> bool:
-        return bool(self._events) and self._events[-1].name in FINAL
+        return bool(self.events) and self.events[-1].final
 
-    def append(self, event: Event) -> None:
-        """Record an event and wake the followers."""
-        self._events.append(event)
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
-        if event.name in FINAL:
-            asyncio.get_running_loop().call_later(KEEP_SECONDS, _tapes.pop, self.trace_id, None)
+    @property
+    def followed(self) -> bool:
+        return self._followers > 0
 
-    async def follow(self, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
-        """The events numbered above `after`, then new ones as they come, to the final one."""
+    def append(self, *events: Event) -> None:
+        """Record events; followers get them as soon as they are written down. Nothing comes after a final one."""
+        if self.finished:
+            return
+        self.events += events
+        if self._recorder is None:
+            self.show(len(self.events))
+        else:
+            self._recorder(self)
+
+    def show(self, count: int) -> None:
+        """Let followers see the first `count` events."""
+        if count <= self._shown:
+            return
+        self._shown = count
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _wake(waiter)
+
+    def cut(self) -> None:
+        """End every follower where it is, without a final event."""
+        self._cut = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _wake(waiter)
+
+    async def follow(self, after: int = 0, patience: float = 3600) -> AsyncGenerator[tuple[int, list[Event]]]:
+        """(number of the first, events): what comes after the event numbered `after`, to the final one, in as few
+        parts as there are. An empty part means `patience` seconds of silence."""
+        loop = asyncio.get_running_loop()
         self._followers += 1
         try:
-            while True:
-                grown = self._grown
-                while after < len(self._events):
-                    event = self._events[after]
-                    after += 1
-                    yield after, event
-                    if event.name in FINAL:
-                        return
-                await grown.wait()
+            while not (self._cut or (after >= len(self.events) == self._shown and self.finished)):
+                if after < self._shown:
+                    part = self.events[after : self._shown]
+                    first, after = after + 1, self._shown
+                    yield first, part
+                    continue
+                waiter = loop.create_future()
+                self._waiters.append(waiter)
+                timer = loop.call_later(patience, _wake, waiter)
+                try:
+                    await waiter
+                finally:
+                    timer.cancel()
+                if after >= self._shown and not self.finished and not self._cut:
+                    yield after + 1, []
         finally:
             self._followers -= 1
-            if not self._followers and not self.finished:
-                asyncio.get_running_loop().call_later(settings.ABANDONED_SECONDS, self._stop_if_abandoned)
+            self.expect_followers()
+
+    def expect_followers(self) -> None:
+        """Stop the answer if ABANDONED_SECONDS pass with nobody there."""
+        self._left_at = time.monotonic()
+        if not self.followed and not self.finished and self._leaving is None and self.task is not None:
+            self._leaving = asyncio.create_task(self._stop_when_abandoned())
 
     def stop(self) -> None:
-        """Cancel the answer; what was produced is stored and billed as produced."""
+        """Stop the answer while it can be stopped; what was produced is stored and billed as produced."""
         if self.task is not None:
             self.task.cancel()
 
-    def _stop_if_abandoned(self) -> None:
-        if not self._followers:
-            self.stop()
+    async def _stop_when_abandoned(self) -> None:
+        try:
+            while not (self.followed or self.finished):
+                wait = self._left_at + settings.ABANDONED_SECONDS - time.monotonic()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                elif self.followed_elsewhere is not None and await self.followed_elsewhere():
+                    await asyncio.sleep(1)
+                else:
+                    return self.stop()
+        finally:
+            self._leaving = None
 
 
-_tapes: dict[uuid.UUID, Tape] = {}
-
-
-def get(trace_id: uuid.UUID) -> Tape | None:
-    """The tape of an answer, if this process has it. Whose it is, the caller of this function checks."""
-    return _tapes.get(trace_id)
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,22 +1,36 @@
 """WebSocket door: `/ws/widget/chat`. The key comes in the first message, never in the URL.
 
-Close codes: 4401 no or wrong key, 4403 the origin or client is not allowed, 4400 not the protocol.
+Close codes:
+    4400  the first message was no auth message, or none came within AUTH_SECONDS
+    4401  no, a wrong or a revoked key
+    4403  the page's origin or the client is not allowed
+    4429  too many messages at once
+    1012  the server restarts: connect again, ask again with the same Idempotency-Key or resume over HTTP
 """
 
 import asyncio
+import contextlib
 import json
 import uuid
 from typing import Any
 
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.utils import await_many_dispatch
 
-from chat import answers, door
+from chat import answers, door, watch
+from chat.models import Session
 from chat.tape import Tape
-from tenants.callers import Caller, widget_caller
+from tenants.callers import Caller, headers_of, widget_caller
 from tenants.errors import ApiError, as_api_error
+from tenants.origins import parse_origin
+from tenants.scoping import client_scope
+from tenants.visitors import check_session_token, session_token
 
 AUTH_SECONDS = 10
-CLOSE_CODES = {401: 4401, 403: 4403}
+CLOSE_CODES = {400: 4400, 401: 4401, 403: 4403}
+QUESTIONS_AT_ONCE = 20  # on one connection; how many are answered at once is the limits' matter
+open_connections: "set[WidgetConsumer]" = set()
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):
@@ -25,78 +39,145 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.caller: Caller | None = None
-        self.session_id: str | None = None
+        self.session_id = ""
+        self.headers: dict[str, str] = {}
         self.tasks: set[asyncio.Task] = set()
+        self.held = contextlib.ExitStack()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """No channel layer is joined, as in the HTTP doors."""
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            await await_many_dispatch([receive], self.dispatch)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        await getattr(self, message["type"].replace(".", "_"))(message)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        await self.disconnect(message["code"])
+        raise StopConsumer
 
     async def connect(self) -> None:
+        """A page whose origin can't be one is refused before a key is known; the rest is judged with the key."""
+        self.headers = headers_of(self.scope["headers"])
+        origin = self.headers.get("origin")
+        if door.closing or (origin is not None and parse_origin(origin) is None):
+            return await self.close()  # before accept: HTTP 403
+        open_connections.add(self)
         await self.accept()
         self._spawn(self._expect_auth())
 
     async def disconnect(self, code: int) -> None:
+        open_connections.discard(self)
+        self.held.close()
         for task in self.tasks:
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        message: dict[str, Any] = {}
+        id = ""
         try:
             if text_data is None or len(text_data) > door.MAX_BODY_BYTES:
                 raise ApiError("INVALID_REQUEST", "Send short JSON texts.")
             message = door.parse_json(text_data.encode())
-            await self._dispatch(message)
+            id = message["id"] if isinstance(message.get("id"), str) else ""
+            await self._act(id, message)
         except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
-            await self._error(str(message.get("id", "")), as_api_error(error))
+            await self._send_error(id, as_api_error(error), str(uuid.uuid4()))
+            if self.caller is None:
+                await self._leave(CLOSE_CODES.get(as_api_error(error).status, 4400))
 
-    async def _dispatch(self, message: dict[str, Any]) -> None:
-        if message.get("type") == "ping":
-            await self.send(json.dumps({"event": "pong"}))
-        elif message.get("type") == "auth":
+    async def _act(self, id: str, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if self.caller is None:
+            if kind != "auth":
+                raise ApiError("INVALID_REQUEST", "Send an auth message first.")
             await self._authenticate(message)
-        elif message.get("type") != "ask":
-            raise ApiError("INVALID_REQUEST", "The message's type is auth, ask or ping.")
-        elif self.caller is None:
-            raise ApiError("INVALID_API_KEY", "Send an auth message first.")
+        elif kind == "ping":
+            await self.send(json.dumps({"event": "pong"}))
+        elif kind == "ask":
+            if len(self.tasks) >= QUESTIONS_AT_ONCE:
+                return await self._leave(4429)
+            self._spawn(self._ask(id, self.caller, message))
         else:
-            self._spawn(self._ask(str(message.get("id", "")), message))
+            raise ApiError("INVALID_REQUEST", "After auth the message's type is ask or ping.")
 
     async def _authenticate(self, message: dict[str, Any]) -> None:
-        headers = {name.decode(): value.decode("latin1") for name, value in self.scope["headers"]}
-        try:
-            self.caller = await door.in_thread(widget_caller, str(message.get("apiKey", "")), headers.get("origin"))
-        except ApiError as error:
-            await self._error("", error)
-            await self.close(CLOSE_CODES.get(error.status, 4400))
-            return
-        self.session_id = str(message["sessionId"]) if message.get("sessionId") else str(uuid.uuid4())
-        await self.send(json.dumps({"event": "ready", "data": {"sessionId": self.session_id}}))
+        """Key and page, as everywhere; a session that exists goes on with its token only, else a new one begins."""
+        caller, session_id = await door.in_thread(_recognise, message, self.headers.get("origin"))
+        self.caller, self.session_id = caller, str(session_id)
+        self.held.enter_context(watch.watching(caller, caller.client.pk, self._no_longer_allowed))
+        token = session_token(caller.client.pk, session_id)
+        await self.send(json.dumps({"event": "ready", "data": {"sessionId": str(session_id), "sessionToken": token}}))
 
-    async def _ask(self, id: str, message: dict[str, Any]) -> None:
-        assert self.caller is not None
+    async def _ask(self, id: str, caller: Caller, message: dict[str, Any]) -> None:
+        trace_id = str(uuid.uuid4())
         try:
             body = {
                 "message": message.get("message"),
                 "sessionId": self.session_id,
                 "metadata": message.get("metadata"),
             }
-            question = await door.admit(self.caller, body, {}, str(uuid.uuid4()))
+            headers = {name: value for name, value in self.headers.items() if name == "x-forwarded-for"}
+            if isinstance(key := message.get("idempotencyKey"), str):
+                headers["idempotency-key"] = key
+            peer = (self.scope.get("client") or [None])[0]
+            question = await door.admit(caller, body, headers, trace_id, peer)
             await self._send_events(id, await answers.begin(question))
         except Exception as error:  # noqa: BLE001 - likewise
-            await self._error(id, as_api_error(error))
+            await self._send_error(id, as_api_error(error), trace_id)
 
     async def _send_events(self, id: str, tape: Tape) -> None:
-        async for number, event in tape.follow():
-            frame = {"id": id, "event": event.name, "data": event.data, "eventId": str(number)}
-            await self.send(json.dumps(frame, ensure_ascii=False))
+        async with contextlib.aclosing(tape.follow()) as parts:
+            async for number, events in parts:
+                for at, event in enumerate(events, number):
+                    frame = {"id": id, "event": event.name, "data": event.data, "eventId": str(at)}
+                    await self.send(json.dumps(frame, ensure_ascii=False))
 
     async def _expect_auth(self) -> None:
         await asyncio.sleep(AUTH_SECONDS)
         if self.caller is None:
-            await self.close(4401)
+            await self._leave(4400)
 
-    async def _error(self, id: str, error: ApiError) -> None:
-        data = {"code": error.code, "message": error.message, "details": error.details, "traceId": str(uuid.uuid4())}
+    async def _send_error(self, id: str, error: ApiError, trace_id: str) -> None:
+        data = {"code": error.code, "message": error.message, "details": error.details, "traceId": trace_id}
         await self.send(json.dumps({"id": id, "event": "error", "data": data}))
+
+    def _no_longer_allowed(self) -> None:
+        self._spawn(self._send_away())
+
+    async def _send_away(self) -> None:
+        await self._send_error("", watch.no_longer_allowed(), str(uuid.uuid4()))
+        await self._leave(4401)
+
+    async def _leave(self, code: int) -> None:
+        """Close, and stop following at once: the other side may take its time to say goodbye."""
+        await self.close(code)
+        for task in self.tasks - {asyncio.current_task()}:
+            task.cancel()
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+def _recognise(message: dict[str, Any], origin: str | None) -> tuple[Caller, uuid.UUID]:
+    """The caller of an auth message and the session that it may go on with. Queries."""
+    caller = widget_caller(str(message.get("apiKey") or "").strip(), origin)
+    assert caller.client is not None
+    try:
+        session_id = uuid.UUID(str(message["sessionId"]))
+    except (KeyError, ValueError):
+        return caller, uuid.uuid4()
+    token = message.get("sessionToken")
+    if not check_session_token(caller.client.pk, session_id, token if isinstance(token, str) else None):
+        with client_scope(caller.client.pk):
+            if Session.objects.filter(session_id=session_id).exists():
+                return caller, uuid.uuid4()
+    return caller, session_id
+
+
+async def send_all_away() -> None:
+    """For a shutdown: everybody connects again elsewhere."""
+    for consumer in list(open_connections):
+        await consumer._leave(1012)

@@ -39,6 +39,7 @@ async def _write(run: Run, state: State) -> None:
     prompt = prompts.build(client, state["query"], state["passages"], run.reserved.history, context=model.context)
     answer, pieces = Answer(prompt.passages), Pieces()
     stream = llms.stream(prompt, model)
+    run.tape.note = {"model": model.id, "promptCharacters": _characters(prompt)}
     try:
         async with stream:
             async for piece in stream:
@@ -55,3 +56,9 @@ async def _write(run: Run, state: State) -> None:
     run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED
     if state["cache_key"] and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
         await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources})
+
+
+def _characters(prompt: llms.Prompt) -> int:
+    turns = (turn.text for turn in prompt.history)
+    passages = (passage.text for passage in prompt.passages)
+    return sum(map(len, (prompt.system, *passages, *turns, prompt.question)))

@@ -1,10 +1,12 @@
 """An answer for the people who run the product: the same nodes, but no row is written, nothing is billed or cached."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.utils import timezone
 from langgraph.runtime import Runtime
@@ -35,15 +37,20 @@ class Preview:
 class Unheard:
     """A tape that nobody follows."""
 
-    def append(self, event: Event) -> None:
+    def __init__(self) -> None:
+        self.task: asyncio.Task | None = None
+        self.note: dict[str, Any] = {}
+
+    def append(self, *events: Event) -> None:
         """The result holds the text already."""
 
 
 async def preview(client: Client, question: str, history: Sequence[Turn] = ()) -> Preview:
     """Answer `question` as the client's widget would; raises ApiError or LlmError as the workflow does."""
     started = time.monotonic()
+    asked = _question(client, question)
     run = Run(
-        _question(client, question),
+        asked,
         Reserved(tuple(history), client.knowledge_version),
         Unheard(),
         Result(),

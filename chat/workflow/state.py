@@ -1,5 +1,6 @@
 """What flows through the graph."""
 
+import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class Question:
     admission: Admission
     metadata: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    new_session: bool = False  # it begins with this question
+    visitor: str = ""  # whose answers at once are limited; empty: only the client's
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Reserved:
 
     history: tuple[Turn, ...]
     knowledge_version: int
+    again: uuid.UUID | None = None  # the failed answer under the same idempotency key that this one takes the place of
 
 
 @dataclass
@@ -42,7 +46,7 @@ class Result:
     """The answer as far as it has come; whatever ends it, this is what is stored and billed."""
 
     outcome: str = Message.Outcome.RUNNING
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     model: Model | None = None
     usage: Usage | None = None  # None: no model was asked
@@ -52,11 +56,25 @@ class Result:
     first_token_ms: int | None = None
     last_token_ms: int | None = None
 
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def billed(self) -> bool:
+        """Every answer counts once, also one from the cache or cut short; a failure counts if it reached a model."""
+        ended_badly = self.outcome in (Message.Outcome.FAILED, Message.Outcome.CANCELLED)
+        asked = self.usage is not None or self.rewriting is not None
+        return asked or bool(self.pieces) or not ended_badly
+
 
 class Recorder(Protocol):
     """Where events go: a Tape."""
 
-    def append(self, event: Event) -> None: ...
+    note: dict[str, Any]
+    task: asyncio.Task | None  # what may be stopped
+
+    def append(self, *events: Event) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,10 @@ class Run:
     started: float  # time.monotonic()
     use_cache: bool = True
 
+    @property
+    def trace_id(self) -> uuid.UUID:
+        return self.reserved.again or self.question.trace_id
+
     def say(self, piece: str) -> None:
         """Append a piece of the answer to the tape, and to what will be stored."""
         if not piece:
@@ -78,7 +100,7 @@ class Run:
         if self.result.first_token_ms is None:
             self.result.first_token_ms = now
         self.result.last_token_ms = now
-        self.result.text += piece
+        self.result.pieces.append(piece)
         self.tape.append(Event("chunk", piece))
 
 

@@ -84,6 +84,7 @@ COMMANDS = {
     "worker_health": "counts over all",
     "qcluster": "runs jobs, which open their own scope",
     "serve": "the demo's",
+    "web": "serves requests, which open their own scope",
 }
 
 # Jobs that Django-Q2 may be asked to run: a job gets ids and opens its own scope.

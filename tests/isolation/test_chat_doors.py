@@ -11,10 +11,10 @@ from channels.routing import URLRouter
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from billing.models import UsageRecord
-from chat import routing, tape
+from chat import routing, tapes
 from chat.door import in_thread
 from chat.models import Message, Session
-from chat.tape import Event, Tape
+from chat.tape import Event
 from tenants.models import Client
 from tenants.scoping import client_scope
 from tenants.visitors import session_token
@@ -91,7 +91,7 @@ def attempts(world: World, ids: Ids, route: Route, caller: str) -> Iterator[tupl
 
 
 async def test_another_clients_ids_open_nothing(world: World) -> None:
-    record = Tape(world.acme.pk, uuid.UUID(world.foreign["session"]), uuid.UUID(world.foreign["trace"]))
+    record = tapes.make(world.acme.pk, uuid.UUID(world.foreign["session"]), uuid.UUID(world.foreign["trace"]))
     record.append(Event("chunk", canary(world.acme)))
     before = await in_thread(conversations, world.acme)
     made = 0
@@ -109,7 +109,6 @@ async def test_another_clients_ids_open_nothing(world: World) -> None:
                 made += 2
     assert await in_thread(conversations, world.acme) == before
     assert made > 500
-    tape._tapes.clear()
 
 
 def long(ids: list[str]) -> list[str]:

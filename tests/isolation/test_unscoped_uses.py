@@ -12,6 +12,7 @@ USES = {
     ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
     ("billing/payments/__init__.py", "the provider names an event, not a client"),
     ("billing/tasks.py", "the books of all clients are kept by one job"),
+    ("chat/sweeper.py", "answers of every client may have lost their process"),
     ("config/middleware.py", "support staff work across clients"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
     ("knowledge/management/commands/worker_health.py", "the health check looks at every client's documents"),

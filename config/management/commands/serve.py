@@ -48,15 +48,12 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _serve(self, host: str, port: int, key: str | None) -> None:
-        from daphne.server import Server
-        from twisted.internet.endpoints import quoteStringArgument
-
         from config.asgi import application
+        from config.server import WebServer
 
         _wait_for_documents()
         url = f"http://{host}:{port}"
-        endpoint = f"tcp:port={port}:interface={quoteStringArgument(host)}"
-        server = Server(application, endpoints=[endpoint], ready_callable=lambda: self._banner(url, key))
+        server = WebServer(application, host, port, lambda: self._banner(url, key))
         server.run()
         if server.abort_start:
             raise CommandError(f"Port {port} is taken. Choose another: make run PORT=…")

@@ -1,0 +1,33 @@
+"""What each server process does beside answering: it shows that it lives, and closes what dead ones left open."""
+
+import asyncio
+import time
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from chat import sweeper, tapes
+
+log = structlog.get_logger(__name__)
+SWEEP_SECONDS = 10.0
+_tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task] = WeakKeyDictionary()
+
+
+def start() -> None:
+    """Begin once in an event loop; called with every question, and when a server starts."""
+    loop = asyncio.get_running_loop()
+    if loop not in _tasks or _tasks[loop].done():
+        _tasks[loop] = loop.create_task(_take_care(), name="caretaker")
+
+
+async def _take_care() -> None:
+    swept = time.monotonic()
+    while True:
+        await tapes.beat()
+        if time.monotonic() - swept > SWEEP_SECONDS:
+            try:
+                await sweeper.sweep()
+            except Exception as error:  # noqa: BLE001 - the next round tries again
+                log.error("sweeping failed", exc_info=error)
+            swept = time.monotonic()
+        await asyncio.sleep(tapes.HEARTBEAT)
