@@ -27,7 +27,7 @@ async def _take_care() -> None:
         if time.monotonic() - swept > SWEEP_SECONDS:
             try:
                 await sweeper.sweep()
-            except Exception as error:  # noqa: BLE001 - the next round tries again
+            except Exception as error:
                 log.error("sweeping failed", exc_info=error)
             swept = time.monotonic()
         await asyncio.sleep(tapes.HEARTBEAT)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chat.llms.contract import Prompt, Turn
 from chat.rules import CITE_BY_MARK, CITE_NATIVELY, FENCE, OWNER, REWRITE, RULES
-from chat.sentences import sentences
+from chat.writing.sentences import sentences
 
 if TYPE_CHECKING:
     from knowledge.search import Passage

@@ -62,7 +62,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.headers = headers_of(self.scope["headers"])
         origin = self.headers.get("origin")
         if door.closing or (origin is not None and parse_origin(origin) is None):
-            return await self.close()  # before accept: HTTP 403
+            await self.close()  # before accept: HTTP 403
+            return
         open_connections.add(self)
         await self.accept()
         self._spawn(self._expect_auth())
@@ -96,7 +97,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self.send(json.dumps({"event": "pong"}))
         elif kind == "ask":
             if len(self.tasks) >= QUESTIONS_AT_ONCE:
-                return await self._leave(4429)
+                await self._leave(4429)
+                return
             self._spawn(self._ask(id, self.caller, message))
         else:
             raise ApiError("INVALID_REQUEST", "After auth the message's type is ask or ping.")

@@ -3,9 +3,9 @@
 import re
 from collections.abc import AsyncGenerator
 
-from chat.evidence import best_sentences
-from chat.language import language_of, phrase
+from chat.llms.evidence import best_sentences
 from chat.llms.tally import Tally
+from chat.understanding.language import language_of, phrase
 from knowledge import tokens
 
 _BRACKETED = re.compile(r"[\[【]([^\]】]{0,60})[\]】]")

@@ -5,11 +5,11 @@ import re
 from langgraph.runtime import Runtime
 
 from chat import answer_cache, llms, prompts
-from chat.answer import Answer
-from chat.language import language_of, no_answer
 from chat.models import Message
 from chat.pieces import Pieces
+from chat.understanding.language import language_of, no_answer
 from chat.workflow.state import Run, State
+from chat.writing.answer import Answer
 
 Outcome = Message.Outcome
 WORDS = re.compile(r"\s*\S+|\s+")

@@ -3,9 +3,9 @@
 from langgraph.runtime import Runtime
 
 from chat import answer_cache, llms
-from chat.followups import rewritten
-from chat.language import greeting, language_of, no_answer
 from chat.models import Message
+from chat.understanding.followups import rewritten
+from chat.understanding.language import greeting, language_of, no_answer
 from chat.workflow.state import Run, State
 from knowledge.search import search
 

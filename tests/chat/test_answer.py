@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chat.answer import Answer
+from chat.writing.answer import Answer
 from tests.chat.passages import passage
 
 PASSAGES = [

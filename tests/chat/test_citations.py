@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.citations import Citations
-from chat.sentences import sentences
+from chat.writing.citations import Citations
+from chat.writing.sentences import sentences
 from tests.chat.passages import passage
 
 SHOES = passage(

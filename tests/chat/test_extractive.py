@@ -3,7 +3,7 @@
 import pytest
 
 from chat import llms, prompts
-from chat.answer import Answer
+from chat.writing.answer import Answer
 from tenants.models import Client
 from tests.chat.passages import passage
 

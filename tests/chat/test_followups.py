@@ -3,8 +3,8 @@
 import pytest
 
 from chat import llms
-from chat.followups import rewritten, standalone
 from chat.llms import Turn
+from chat.understanding.followups import rewritten, standalone
 from tests.contracts.llm_server import HANG, LlmServer, openai_events, status
 
 HISTORY = [
@@ -99,7 +99,7 @@ async def test_a_complete_question_costs_no_call(server: LlmServer):
 
 @pytest.mark.parametrize("trouble", [status(401), [HANG], openai_events(["x" * 1000])])
 async def test_the_rule_serves_where_the_model_fails(server: LlmServer, trouble, monkeypatch):
-    monkeypatch.setattr("chat.followups.SECONDS", 0.2)
+    monkeypatch.setattr("chat.understanding.followups.SECONDS", 0.2)
     server.script(trouble)
     question, depends, _ = await asked("and for kids?")
     assert (question, depends) == ("How long can I return hiking boots? and for kids?", True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.language import greeting, language_of, no_answer, phrase
-from chat.phrases import TEXTS
+from chat.understanding.language import greeting, language_of, no_answer, phrase
+from chat.understanding.phrases import TEXTS
 from tenants.models import Client
 
 

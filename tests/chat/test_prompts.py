@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from chat import prompts
-from chat.answer import Answer
 from chat.llms import MODELS, Prompt, Turn
 from chat.rules import RULES
+from chat.writing.answer import Answer
 from knowledge import tokens
 from tenants.models import Client
 from tests.chat.injections import HOSTILE_ANSWERS, INJECTIONS

@@ -10,8 +10,8 @@ from langgraph.runtime import Runtime
 from billing.limits import Admission
 from chat import llms
 from chat.models import Message
-from chat.phrases import NO_ANSWER
 from chat.tape import Event
+from chat.understanding.phrases import NO_ANSWER
 from chat.workflow.generate import generate
 from chat.workflow.state import Question, Reserved, Result, Run
 from tenants.models import Client

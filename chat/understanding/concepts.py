@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 
-from chat.words import stems
+from chat.understanding.words import stems
 
 _CONCEPTS = {
     "return": "return returns exchange back rückgabe zurückgeben zurücksenden umtausch umtauschen widerruf retoure "

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chat.concepts import concept_of, concepts_of
-from chat.question_kinds import Kind, kinds_of
-from chat.sentences import sentences
-from chat.words import stems
+from chat.understanding.concepts import concept_of, concepts_of
+from chat.understanding.question_kinds import Kind, kinds_of
+from chat.understanding.words import stems
+from chat.writing.sentences import sentences
 
 if TYPE_CHECKING:
     from knowledge.search import Passage

@@ -5,7 +5,7 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
-from chat.phrases import SMALL_TALK, TEXTS
+from chat.understanding.phrases import SMALL_TALK, TEXTS
 
 if TYPE_CHECKING:
     from tenants.models import Client
@@ -100,7 +100,7 @@ def no_answer(language: str, client: "Client") -> str:
 
 
 def phrase(kind: str, language: str) -> str:
-    """One of the product's own texts (see chat/phrases.py) in `language`, else in English."""
+    """One of the product's own texts (see chat/understanding/phrases.py) in `language`, else in English."""
     return TEXTS[kind].get(language) or TEXTS[kind]["en"]
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chat.citations import Citations
-from chat.markdown import NoHtml, PlainCharacters, SafeLinks
+from chat.writing.citations import Citations
+from chat.writing.markdown import NoHtml, PlainCharacters, SafeLinks
 
 if TYPE_CHECKING:
     from knowledge.search import Passage

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chat import prompts
 from chat.llms import LlmError, Model, Turn, Usage, stream
-from chat.words import stems
+from chat.understanding.words import stems
 
 LONGEST = 300  # characters of a rewritten question
 SECONDS = 3.0  # for the small call; the visitor waits for it
