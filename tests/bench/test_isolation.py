@@ -23,7 +23,7 @@ from tests.isolation.rows import OWNED
 from tests.isolation.test_barriers import owner_connection
 from tests.knowledge.test_search import BOOTS, SHIPPING, learn
 
-ROUNDS = 12  # of PER_ROUND questions each way, taking turns, so that the machine's moods hit both alike
+ROUNDS = 8  # of PER_ROUND questions each way, taking turns, so that the machine's moods hit both alike
 PER_ROUND = 5
 BUDGET = 0.05
 
