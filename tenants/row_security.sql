@@ -16,20 +16,6 @@ CREATE OR REPLACE FUNCTION tenancy.hmac(message text, inner_pad bytea, outer_pad
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN pg_catalog.sha256(outer_pad || pg_catalog.sha256(inner_pad || pg_catalog.convert_to(message, 'UTF8')));
 
--- What binds a scope to this transaction of this backend: a value kept from another one is worth nothing.
-CREATE OR REPLACE FUNCTION tenancy.ticket(scope text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT encode(tenancy.hmac(
-            scope || ' ' || pg_backend_pid() || ' ' || extract(epoch FROM transaction_timestamp()),
-            k.inner_pad, k.outer_pad), 'hex')
-        FROM tenancy.keys k WHERE k.purpose = 'ticket'
-    );
-END
-$$;
-
 -- Open a scope for the rest of the transaction: a client's id, or '*'. `issued` is in Unix seconds.
 CREATE OR REPLACE FUNCTION tenancy.enter(scope text, issued bigint, signature bytea) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -44,7 +30,11 @@ BEGIN
             MESSAGE = 'the scope is not signed with a key that this database knows',
             HINT = 'Run "manage.py migrate" after a change of SECRET_KEY; compare the clocks of both machines.';
     END IF;
-    PERFORM set_config('tenancy.scope', scope || ' ' || tenancy.ticket(scope), true);
+    -- The ticket binds the scope to this transaction of this backend: kept for another one it is worth nothing.
+    PERFORM set_config('tenancy.scope', scope || ' ' || encode(tenancy.hmac(
+        scope || ' ' || pg_backend_pid() || ' ' || extract(epoch FROM transaction_timestamp()),
+        k.inner_pad, k.outer_pad), 'hex'), true)
+    FROM tenancy.keys k WHERE k.purpose = 'ticket';
 END
 $$;
 
@@ -57,7 +47,13 @@ DECLARE
     setting text := current_setting('tenancy.scope', true);
     scope text := split_part(setting, ' ', 1);
 BEGIN
-    IF setting IS NULL OR split_part(setting, ' ', 2) IS DISTINCT FROM tenancy.ticket(scope) THEN
+    -- The ticket again, in one expression: this runs twice in every query, and each call inside would double its cost.
+    IF setting IS NULL OR NOT EXISTS (
+        SELECT FROM tenancy.keys k WHERE k.purpose = 'ticket'
+        AND setting = scope || ' ' || encode(tenancy.hmac(
+            scope || ' ' || pg_backend_pid() || ' ' || extract(epoch FROM transaction_timestamp()),
+            k.inner_pad, k.outer_pad), 'hex')
+    ) THEN
         RETURN NULL;
     END IF;
     IF scope <> '*' THEN
