@@ -11,6 +11,7 @@ log = structlog.get_logger(__name__)
 SECONDS = 300.0  # between two runs that nobody asked for; as in the time-table (billing/apps.py)
 
 _wake = threading.Event()
+_stop = threading.Event()
 _thread: threading.Thread | None = None
 
 
@@ -28,14 +29,23 @@ def start_embedded_thread() -> None:
     """Start this process's thread, once."""
     global _thread
     if _thread is None or not _thread.is_alive():
+        _stop.clear()
         _thread = threading.Thread(target=_work, name="billing", daemon=True)
         _thread.start()
+
+
+def stop_embedded_thread() -> None:
+    """End it after the job that it is at."""
+    if _thread is not None:
+        _stop.set()
+        _wake.set()
+        _thread.join()
 
 
 def _work() -> None:
     from billing import tasks
 
-    while True:
+    while not _stop.is_set():
         _wake.clear()
         for job in (tasks.send_alerts, tasks.keep_books, tasks.deliver_billing_events):
             try:
@@ -43,4 +53,5 @@ def _work() -> None:
             except Exception:
                 log.exception("billing thread", job=job.__name__)
         close_old_connections()
-        _wake.wait(SECONDS)
+        if not _stop.is_set():
+            _wake.wait(SECONDS)
