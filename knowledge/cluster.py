@@ -35,7 +35,9 @@ from tenants.scoping import unscoped
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.25  # how soon a signal or the cluster's end is seen
-START_SECONDS = 20.0  # granted to a new cluster before it must show a sign of life
+START_SECONDS = 20.0  # granted to a new cluster before it must show a sign of life; doubled each time in vain
+LONGEST_GRACE = 300.0
+SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0  # between restarts of a cluster that ends at once
 STOP_SECONDS = 50.0  # for running jobs after SIGTERM; what is cut short then is taken up after the next start
 
@@ -73,13 +75,15 @@ class Supervisor:
 
     def __init__(self, command: list[str]):
         self._command = command
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = ""
+        self._starts = 0
         self._cluster: subprocess.Popen[bytes] | None = None
         self._stopping = False
-        self._pause = 1.0
+        self._pause = SHORTEST_PAUSE
         self._started = self._tended = 0.0
         self._still_since = 0.0  # since when there has been work and no sign of life
         self._last_sign: object = None
+        self._grace = START_SECONDS
 
     def run(self) -> None:
         """Keep a cluster running."""
@@ -120,30 +124,37 @@ class Supervisor:
         remains.sweep()
         if self._wedged():
             log.error("the cluster has work and does nothing: it is restarted", cluster=self._name)
+            self._grace = min(self._grace * 2, LONGEST_GRACE)  # on a busy machine even the start may take long
             self._kill_cluster()
+            self._cluster = None
 
     def _wedged(self) -> bool:
         """Has there been work for INGEST_LEASE_SECONDS, and no sign of life from this cluster's workers?"""
         now = time.monotonic()
         with unscoped("the watch looks for its own workers' last sign of life"):
-            mine = DocumentVersion.objects.filter(worker__startswith=f"{self._name}/")
-            sign = mine.aggregate(last=Max("heartbeat"))["last"]
+            workers = DocumentVersion.objects.filter(worker__startswith=f"{self._name}/")
+            sign = workers.aggregate(last=Max("heartbeat"))["last"]
         work = queue.count_waiting() or queue.unfetched_for(settings.INGEST_SECONDS)
-        if not work or sign != self._last_sign:
-            self._last_sign, self._still_since = sign, now
+        if sign != self._last_sign:
+            self._last_sign, self._still_since, self._grace = sign, now, START_SECONDS
+        elif not work:
+            self._still_since = max(now, self._still_since)
         return now - self._still_since > settings.INGEST_LEASE_SECONDS
 
     def _start_cluster(self) -> None:
         if self._cluster is not None:
             self._kill_cluster()  # whatever its end has left behind
             lived = time.monotonic() - self._started
-            self._pause = 1.0 if lived > LONGEST_PAUSE else min(self._pause * 2, LONGEST_PAUSE)
+            self._pause = SHORTEST_PAUSE if lived > LONGEST_PAUSE else min(self._pause * 2, LONGEST_PAUSE)
             log.error("the cluster ended: it is restarted", status=self._cluster.returncode, pause=self._pause)
             self._cluster = None
             self._sleep(self._pause)
         if self._stopping:
             return
         connection.ensure_connection()  # a cluster whose first connection fails hangs
+        self._starts += 1
+        self._name = f"{socket.gethostname()}:{os.getpid()}.{self._starts}"
+        self._last_sign = None
         self._cluster = subprocess.Popen(
             self._command,
             env={**os.environ, "INGEST_CLUSTER": self._name},
@@ -151,7 +162,7 @@ class Supervisor:
             start_new_session=True,  # Ctrl-C is for us; and its whole group can be killed
         )
         self._started = time.monotonic()
-        self._still_since = self._started + START_SECONDS
+        self._still_since = self._started + self._grace
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

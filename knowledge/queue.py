@@ -6,6 +6,7 @@ a superfluous one finds nothing to do.
 """
 
 import threading
+import uuid
 from datetime import timedelta
 
 import structlog
@@ -18,6 +19,7 @@ from knowledge.models import DocumentVersion
 from knowledge.pipeline import remains
 from knowledge.pipeline.ingest import ingest_next
 from knowledge.pipeline.lease import waiting
+from knowledge.vectors import VectorStore
 from tenants.scoping import unscoped
 
 log = structlog.get_logger(__name__)
@@ -87,6 +89,7 @@ def start_embedded_worker() -> None:
 def _work() -> None:
     with unscoped("this process owns the queue: what an earlier one left is taken up again"):
         DocumentVersion.objects.filter(status__in=DocumentVersion.UNFINISHED).update(lease=None)
+    _keep_live_model()
     while True:
         _wake.clear()
         try:
@@ -97,3 +100,9 @@ def _work() -> None:
             log.exception("ingestion thread")
         close_old_connections()
         _wake.wait(timeout=IDLE_SECONDS)
+
+
+def _keep_live_model() -> None:
+    """From the first start on the index that answers is a fact, which other settings don't change: reindex does."""
+    store = VectorStore.for_client(uuid.UUID(int=0))
+    store.set_live_model(store.model)

@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 
 from knowledge.embeddings.base import ignore_progress
 from knowledge.models import Chunk, Document
+from knowledge.pipeline.compare import compare, repair
 from knowledge.pipeline.ingest import store_chunks
 from knowledge.vectors import VectorStore
 from tenants.models import Client
@@ -66,7 +67,7 @@ def move(model: str, progress: Callable[[int], object] = ignore_progress) -> int
 
     Questions are answered from the old index until the switch. Stopped half-way, it goes on where it was: what
     is complete in the new index is not embedded again. After the switch it takes over what other processes
-    still put into the old index, and empties that.
+    still put into the old index, empties that, and removes what was deleted meanwhile.
     """
     old = live_model()
     done = _fill(model, progress)
@@ -75,6 +76,7 @@ def move(model: str, progress: Callable[[int], object] = ignore_progress) -> int
     done += _fill(model, progress)
     for client_id in Client.objects.values_list("pk", flat=True):
         VectorStore.for_client(client_id, old).delete_all()
+        repair(compare(client_id))
     return done
 
 
