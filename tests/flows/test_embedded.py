@@ -14,13 +14,8 @@ QUESTION = "How long do I have to return boots?"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("product")
-
-
-@pytest.fixture(scope="module")
-def product(home: Path) -> Iterator[Product]:
-    with served(home) as product:
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with served(tmp_path_factory.mktemp("product")) as product:
         yield product
 
 
@@ -94,14 +89,19 @@ def test_a_corrupt_file_fails_in_words(product: Product) -> None:
     assert "PDF" in failed["errorMessage"]
 
 
-def test_a_second_web_process_says_why_it_does_not_start(product: Product) -> None:
-    result = product.manage("qcluster")
-    assert result.returncode != 0 and "QDRANT_URL" in result.stderr
+@pytest.mark.parametrize("command", [["qcluster"], ["serve", "--port", "0"]])
+def test_a_worker_or_a_second_web_process_says_why_it_does_not_start(product: Product, command: list[str]) -> None:
+    result = product.manage(*command)
+    assert result.returncode == 1
+    assert "QDRANT_URL" in result.stderr and "Traceback" not in result.stderr
 
 
-def test_a_second_start_keeps_the_data(home: Path, product: Product) -> None:
-    """Last in this file: it uses the same data after the first product of it is gone."""
-    assert (home / "var" / "db.sqlite3").exists()
+def test_a_second_start_keeps_the_data(tmp_path: Path) -> None:
+    with served(tmp_path) as first:
+        answer = demo_answer(first)
+    with served(tmp_path) as second:
+        assert second.widget_key == first.widget_key and second.secret == first.secret
+        assert demo_answer(second)["sources"] == answer["sources"]
 
 
 def demo_answer(product: Product) -> dict:

@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from config.demo import QUESTION, load_demo
 from knowledge import queue
-from knowledge.vectors import embedded
+from knowledge.vectors import VectorStoreTaken, embedded
+
+PATIENCE_SECONDS = 30
 
 
 class Command(BaseCommand):
@@ -48,9 +50,12 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _serve(self, host: str, port: int, key: str | None) -> None:
-        from config.asgi import application
         from config.server import WebServer
 
+        try:
+            from config.asgi import application
+        except VectorStoreTaken as taken:
+            raise CommandError(str(taken)) from taken
         _wait_for_documents()
         url = f"http://{host}:{port}"
         server = WebServer(application, host, port, lambda: self._banner(url, key))
@@ -63,12 +68,13 @@ class Command(BaseCommand):
 
 
 def _wait_for_documents() -> None:
-    """Until what was uploaded is ingested (the demo's documents at the first start), so that the first question is
-    answered from all of it."""
-    waiting = queue.depth()
+    """A moment for what was uploaded (the demo's documents at the first start), so that the first question is
+    answered from all of it. With a Qdrant server the workers ingest, and nobody waits for them."""
+    waiting = queue.depth() if settings.EMBEDDED else 0
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with tqdm(
         total=waiting, desc="Reading documents", unit="document", disable=None if waiting else True, leave=False
     ) as bar:
-        while left := queue.depth():
+        while waiting and (left := queue.depth()) and time.monotonic() < deadline:
             bar.update(waiting - left - bar.n)
             time.sleep(0.1)
