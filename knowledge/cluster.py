@@ -195,6 +195,15 @@ def end_with_supervisor() -> None:
     threading.Thread(target=_await_end, name="supervisor", daemon=True).start()
 
 
+def preload() -> None:
+    """Load what every job needs before the workers are forked, which then share it and begin at once."""
+    from knowledge import tokens
+    from knowledge.embeddings import openai  # noqa: F401
+    from knowledge.vectors import server  # noqa: F401
+
+    tokens.count("ready")
+
+
 def _await_end() -> None:
     while os.read(0, 1):  # not sys.stdin, whose lock the cluster's forks would inherit
         pass

@@ -6,6 +6,7 @@ have deterministic ids, so a repeated run overwrites its own.
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -53,7 +54,11 @@ class Run:
     def __init__(self, lease: Lease):
         self.lease = lease
         self.version = lease.version
-        self.store = VectorStore.for_client(self.version.client_id)
+
+    @cached_property
+    def store(self) -> VectorStore:
+        """The index that answers when the run begins."""
+        return VectorStore.for_client(self.version.client_id)
 
     def attempt(self) -> None:
         """Ingest, and leave the row in a state from which things go on, however it ends."""

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from knowledge.cluster import Supervisor, cluster_command, end_with_supervisor, settings_errors
+from knowledge.cluster import Supervisor, cluster_command, end_with_supervisor, preload, settings_errors
 
 
 class Command(QClusterCommand):
@@ -23,6 +23,7 @@ class Command(QClusterCommand):
         if options.get("run_once"):
             super().handle(*args, **options)
         elif unwatched:
+            preload()
             end_with_supervisor()
             super().handle(*args, **options)
         else:

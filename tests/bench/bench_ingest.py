@@ -1,0 +1,164 @@
+"""Ingestion of a mixed corpus against its bare parts (parse, chunk, embed, store) in the same run.
+
+The embedding server answers at once, rows are in PostgreSQL, vectors in the embedded store. Goals: at most 1.15
+times the bare parts, 1.5 ms of CPU a chunk of text, 60 ms a PDF of 16 pages.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests import services
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 3
+
+
+def main() -> None:
+    """Start what is needed and measure in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="bench-ingest-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        port = services.free_port()
+        embedder = subprocess.Popen([sys.executable, "-m", "tests.bench.embedder", str(port)], cwd=ROOT)
+        try:
+            with services.postgres(directory / "postgres") as url:
+                services.wait_for_port(port)
+                environment = {
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": "config.settings",
+                    "DATABASE_URL": url,
+                    "DATABASE_POOL_SIZE": "0",
+                    "DATA_DIR": str(directory / "data"),
+                    "ENV_FILE": str(directory / ".env"),
+                    "LOG_LEVEL": "ERROR",
+                    "OPENAI_API_KEY": "sk-bench",
+                    "EMBEDDING_MODEL": "text-embedding-3-small",
+                    "EMBEDDING_BASE_URL": f"http://127.0.0.1:{port}/v1",
+                }
+                for service in ("REDIS_URL", "QDRANT_URL", "DATABASE_OWNER_URL", "EXPRESS_CALLBACK_URL"):
+                    environment.pop(service, None)
+                subprocess.run([sys.executable, "-m", "tests.bench.bench_ingest"], cwd=ROOT, env=environment, check=True)
+        finally:
+            embedder.kill()
+            embedder.wait()
+
+
+def corpus() -> dict[str, list[bytes]]:
+    """Documents by type: 20 PDFs of 16 pages, texts of 10 and 100 kB, Word files, tables."""
+    from tests.knowledge.files import make_csv, make_docx, make_pdf, make_txt
+
+    def prose(seed: int, sentences: int) -> str:
+        words = "boots tents jackets stoves maps ropes lamps snow rain summit valley river stone path light".split()
+        lines = (" ".join(words[(seed + n * k) % 15] for k in range(1, 13)).capitalize() for n in range(sentences))
+        return ". ".join(lines) + "."
+
+    def page(seed: int) -> str:
+        return "\n".join(prose(seed * 40 + line, 1) for line in range(40))
+
+    return {
+        "pdf": [make_pdf([page(16 * n + p) for p in range(16)]) for n in range(20)],
+        "txt": [make_txt("\n\n".join(prose(n * 100 + p, 8) for p in range(size))) for n, size in enumerate([15, 150] * 10)],
+        "docx": [make_docx([prose(n * 50 + p, 8) for p in range(50)]) for n in range(8)],
+        "csv": [make_csv([["name", "price", "text"], *[[f"boot {r}", r, prose(n + r, 2)] for r in range(200)]]) for n in range(8)],
+    }  # fmt: skip
+
+
+def measure() -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from knowledge.documents import Upload, submit
+    from knowledge.pipeline.ingest import ingest_next
+    from tenants.models import Client
+
+    call_command("migrate", verbosity=0)
+    bare_client, client = (Client.objects.create(name=name, tier="paid") for name in ("bare", "product"))
+    totals = [0.0, 0.0]
+    for file_type, files in corpus().items():
+        spent = Spent()
+        for turn in range(ROUNDS):
+            for number, data in enumerate(files):
+                path = Path(os.environ["DATA_DIR"]) / "bare"
+                path.write_bytes(data + b"\n" * turn)
+                name = f"{file_type} {number}"
+                upload = Upload(name, data + b"\n" * turn, file_type, f"{name}.{file_type}")
+                warm = turn > 0  # the first round starts the parser and fills caches
+                spent.bare(lambda p=path, i=turn * 1000 + number, t=file_type: bare(bare_client, p, t, i), warm)
+                submit(client, upload)
+                spent.product(lambda: (ingest_next(), 0)[1], warm)
+        spent.report(file_type, len(files) * (ROUNDS - 1))
+        totals[0] += spent.wall[0]
+        totals[1] += spent.wall[1]
+    print(f"all: ingestion takes {totals[1] / totals[0]:.2f} times its bare parts (goal 1.15)")
+
+
+def bare(client: Any, path: Path, file_type: str, number: int) -> int:
+    """The parts by themselves; returns the number of chunks."""
+    from knowledge.chunking import chunk
+    from knowledge.embeddings import get_embedder
+    from knowledge.models import chunk_id
+    from knowledge.parsers import parse
+    from knowledge.vectors import Point, VectorStore
+
+    spans = chunk(parse(path, file_type))
+    store = VectorStore.for_client(client.pk)
+    vectors, _ = get_embedder(store.model, client.pk).embed_passages([span.text for span in spans])
+    store.upsert(
+        [
+            Point(chunk_id(client.pk, number, span.index), number + 10**6, span.text, vector)
+            for span, vector in zip(spans, vectors, strict=True)
+        ]
+    )
+    return len(spans)
+
+
+class Spent:
+    """Seconds and CPU seconds (with those of the parsing child) of the bare parts and of the product."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu, self.chunks = [0.0, 0.0], [0.0, 0.0], 0
+
+    def bare(self, act: Callable[[], int], counts: bool) -> None:
+        self.chunks += self._spend(0, act, counts)
+
+    def product(self, act: Callable[[], int], counts: bool) -> None:
+        self._spend(1, act, counts)
+
+    def _spend(self, index: int, act: Callable[[], int], counts: bool) -> int:
+        cpu, started = tree_cpu(os.getpid()), time.perf_counter()
+        chunks = act()
+        wall = time.perf_counter() - started
+        if not counts:
+            return 0
+        self.wall[index] += wall
+        self.cpu[index] += tree_cpu(os.getpid()) - cpu
+        return chunks
+
+    def report(self, name: str, documents: int) -> None:
+        print(
+            f"{name}: {self.wall[1] / documents * 1000:.1f} ms a document, bare {self.wall[0] / documents * 1000:.1f} "
+            f"({self.wall[1] / self.wall[0]:.2f} times); CPU {self.cpu[1] / documents * 1000:.1f} ms a document, bare "
+            f"{self.cpu[0] / documents * 1000:.1f}; {self.cpu[1] / self.chunks * 1000:.2f} ms a chunk, bare "
+            f"{self.cpu[0] / self.chunks * 1000:.2f}",
+            flush=True,
+        )
+
+
+def tree_cpu(pid: int) -> float:
+    """CPU seconds of a process and of all below it, ended ones included (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(tree_cpu(int(child)) for child in children)
+
+
+if __name__ == "__main__":
+    measure()
