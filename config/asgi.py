@@ -12,14 +12,22 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.urls import re_path
 
+from chat import llms
 from chat.routing import http_routes, websocket_routes
+from config import edge
+from config.checks import log_retirements
 
-application = ProtocolTypeRouter(
-    {
-        "http": URLRouter([*http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
-        "websocket": URLRouter(websocket_routes),
-    }
+application = edge.Edge(
+    ProtocolTypeRouter(
+        {
+            "http": URLRouter([*http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
+            "websocket": URLRouter(websocket_routes),
+        }
+    )
 )
+edge.limit_daphne()
+llms.preload()
+log_retirements()
 
 if settings.EMBEDDED:
     from billing import queue as billing_queue

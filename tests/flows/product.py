@@ -28,6 +28,7 @@ class Product:
     url: str
     environment: dict[str, str]
     banner: str = ""
+    pid: int = 0
 
     @property
     def secret(self) -> str:
@@ -93,7 +94,7 @@ def served(directory: Path, **settings: str) -> Iterator[Product]:
         )
     try:
         wait_for_port(port, 60)
-        yield Product(f"http://127.0.0.1:{port}", environment, log.read_text())
+        yield Product(f"http://127.0.0.1:{port}", environment, log.read_text(), process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) in (0, -signal.SIGINT, 130), log.read_text()

@@ -56,6 +56,7 @@ ROUTES = [
     Route("health/ready", "GET", "/health/ready"),
     Route(API + "health", "GET", "/api/widget/health"),
     Route("api/schema", "GET", "/api/schema"),
+    Route("api/docs", "GET", "/api/docs"),
     Route("widget/version", "GET", "/widget/version"),
     Route(rf"^widget/(?P<version>v[12])/{FILE}", "GET", "/widget/v2/widget.js"),
     Route(PINNED, "GET", "/widget/v2/0123456789abcdef/widget.js", own=404),

@@ -1,0 +1,32 @@
+"""What `manage.py check --deploy` says about the installation as a whole; tenants/checks.py speaks of isolation."""
+
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.utils import timezone
+
+from chat import llms
+
+log = structlog.get_logger(__name__)
+
+
+@register(Tags.compatibility, deploy=True)
+def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A model that its maker withdraws soon, if this installation asks it at all."""
+    hint = "Set FREE_MODEL or PAID_MODEL, or let the successor take over by itself."
+    return [Warning(sentence, hint=hint, id="config.W001") for sentence in _retirements()]
+
+
+def log_retirements() -> None:
+    """The same sentences in the log, for a web process that starts."""
+    for sentence in _retirements():
+        log.warning("model ends", reason=sentence)
+
+
+def _retirements() -> list[str]:
+    tiers = {"The free tier": settings.FREE_MODEL, "The paid tier": settings.PAID_MODEL}
+    asked = {tier: name for tier, name in tiers.items() if name in llms.MODELS}
+    in_use = {tier: name for tier, name in asked.items() if llms.is_configured(llms.MODELS[name].provider)}
+    return list(llms.retirement_warnings(timezone.now().date(), in_use))

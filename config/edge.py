@@ -1,0 +1,126 @@
+"""What every request passes before Django and Channels: how large it may be, and one header.
+
+Daphne takes a whole body in before it asks the application, and bounds neither bodies nor WebSocket messages,
+so its classes are told the limits too (`limit_daphne`). A proxy's own limit comes on top, not instead.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import daphne.server
+from daphne import http_protocol
+from daphne.ws_protocol import WebSocketFactory
+from django.conf import settings
+
+from tenants.callers import headers_of
+from tenants.errors import ApiError, trace_id_of
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+UPLOAD_PATH = "/api/widget/process-document"
+MAX_OTHER_BODY = 1024 * 1024  # forms of the admin; the chat routes count their own 64 KB
+MAX_SOCKET_MESSAGE = 256 * 1024  # either way; the chat takes questions of 64 KB at most
+SWALLOWED = 4  # a body over the limit is read and dropped up to so many times it, so that the refusal is read too
+
+
+class Edge:
+    """ASGI: refuses a body over its route's limit with 413, by its Content-Length or as it comes."""
+
+    def __init__(self, application: Any):
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.application(scope, receive, send)
+        limit = body_limit(scope["path"])
+        reply = _Reply(send)
+        try:
+            if _declared(scope) > limit:
+                raise _TooLarge
+            return await self.application(scope, _counted(receive, limit), reply.send)
+        except _TooLarge:
+            return None if reply.started else await _refuse(scope, send)
+
+
+class _Reply:
+    """The response on its way: has it begun, and does it say that its type is meant?"""
+
+    def __init__(self, send: Send):
+        self._send = send
+        self.started = False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = list(message.get("headers", []))
+            if not any(name.lower() == b"x-content-type-options" for name, _ in headers):
+                headers.append((b"X-Content-Type-Options", b"nosniff"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def body_limit(path: str) -> int:
+    """Bytes that a request to this path may have."""
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE if path == UPLOAD_PATH else MAX_OTHER_BODY
+
+
+def _declared(scope: Scope) -> int:
+    text = dict(scope["headers"]).get(b"content-length", b"")
+    return int(text) if text.isdigit() else 0
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    size = 0
+
+    async def counting() -> dict[str, Any]:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _TooLarge
+        return message
+
+    return counting
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    trace_id = trace_id_of(headers_of(scope["headers"]).get("x-request-id"))
+    error = ApiError("FILE_TOO_LARGE", "The request is too large.")
+    headers = {"Content-Type": "application/json", "X-Request-ID": trace_id, "X-Content-Type-Options": "nosniff"}
+    wire = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": wire})
+    await send({"type": "http.response.body", "body": json.dumps(error.body(trace_id)).encode()})
+
+
+class _BoundedRequest(http_protocol.WebRequest):
+    """Keeps at most one piece more than the largest limit, which the Edge then refuses."""
+
+    received = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        before, self.received = self.received, self.received + len(data)
+        if before <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            super().handleContentChunk(data)
+        elif self.received > SWALLOWED * settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            self.channel.loseConnection()
+
+
+class _BoundedSockets(WebSocketFactory):
+    """Drops a WebSocket connection whose message is too large, before it is whole."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.setProtocolOptions(maxFramePayloadSize=MAX_SOCKET_MESSAGE, maxMessagePayloadSize=MAX_SOCKET_MESSAGE)
+
+
+def limit_daphne() -> None:
+    """Have every Daphne server of this process made with the limits. It looks both names up when it starts."""
+    http_protocol.WebRequest = _BoundedRequest
+    daphne.server.WebSocketFactory = _BoundedSockets

@@ -1,0 +1,86 @@
+"""Bodies and WebSocket messages over the limit are refused by the server that really runs, before they are kept."""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from config.edge import MAX_SOCKET_MESSAGE
+from tests.flows.product import Product, served
+
+MB = 1024 * 1024
+REFUSAL = {"code": "FILE_TOO_LARGE", "message": "The request is too large.", "details": {}}
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with served(tmp_path_factory.mktemp("edge")) as product:
+        yield product
+
+
+@pytest.mark.parametrize(
+    "path, size",
+    [("/api/widget/process-document", 20 * MB), ("/api/widget/internal/validate-client", 2 * MB), ("/nowhere", 2 * MB)],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_refused_in_the_contracts_words(
+    product: Product, path: str, size: int, chunked: bool
+) -> None:
+    status, headers, body = post(product, path, size, chunked)
+    assert (status, json.loads(body)["error"]) == (413, REFUSAL)
+    assert headers["x-request-id"] == json.loads(body)["traceId"]
+
+
+def test_a_chat_question_has_its_own_smaller_limit(product: Product) -> None:
+    status, _, body = post(product, "/api/widget/chat", 100_000, False)
+    assert (status, json.loads(body)["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+def test_a_body_without_end_costs_no_memory_and_is_cut(product: Product) -> None:
+    before = kept_bytes(product)
+    with pytest.raises(OSError):
+        post(product, "/api/widget/process-document", 200 * MB, True)
+    assert kept_bytes(product) - before < 40 * MB
+
+
+def test_a_socket_message_over_the_limit_ends_the_connection(product: Product) -> None:
+    parts = urlsplit(product.url)
+    with socket.create_connection((parts.hostname, parts.port), 10) as wire:
+        key = base64.b64encode(os.urandom(16)).decode()
+        wire.sendall(
+            f"GET /ws/widget/chat HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        assert wire.recv(4096).startswith(b"HTTP/1.1 101")
+        wire.sendall(b"\x81\xff" + (100 * MAX_SOCKET_MESSAGE).to_bytes(8, "big") + b"mask")
+        wire.sendall(b"x" * 1000)  # a hundredth of a hundredth of it
+        wire.settimeout(5)  # who never sends a key is closed after 10 seconds
+        with contextlib.suppress(ConnectionResetError):
+            assert wire.recv(4096) == b""
+
+
+def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
+    for method, path in (("GET", "/health/live"), ("POST", "/api/widget/chat"), ("GET", "/widget/v2/widget.js")):
+        assert product.request(method, path)[1]["x-content-type-options"] == "nosniff"
+
+
+def post(product: Product, path: str, size: int, chunked: bool) -> tuple[int, dict[str, str], bytes]:
+    parts = urlsplit(product.url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+    pieces = (b"x" * min(MB, size - at) for at in range(0, size, MB))
+    headers = {} if chunked else {"Content-Length": str(size)}
+    connection.request("POST", path, pieces, headers, encode_chunked=chunked)
+    response = connection.getresponse()
+    return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+
+
+def kept_bytes(product: Product) -> int:
+    """Resident memory of the serving process."""
+    return int(Path(f"/proc/{product.pid}/statm").read_text().split()[1]) * 4096
