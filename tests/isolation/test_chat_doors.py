@@ -90,6 +90,8 @@ def attempts(world: World, ids: Ids, route: Route, caller: str) -> Iterator[tupl
             yield path, body, headers | extra
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
 async def test_another_clients_ids_open_nothing(world: World) -> None:
     record = tapes.make(world.acme.pk, uuid.UUID(world.foreign["session"]), uuid.UUID(world.foreign["trace"]))
     record.append(Event("chunk", canary(world.acme)))
