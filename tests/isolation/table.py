@@ -24,16 +24,16 @@ class Route:
 
 
 API = "api/widget/"
-DOCUMENT = API + r"^documents/(?P<document_id>.{1,255})"
-FILE = r"(?P<name>widget\.(?:js|css))$"
+DOCUMENT = API + r"^documents/(?P<document_id>(?s:.{1,255}))"
+FILE = r"(?P<name>widget\.(?:js|css)|[a-z]{2}\.json)$"
 PINNED = rf"^widget/(?P<version>v[12])/(?P<digest>[0-9a-f]{{16}})/{FILE}"
 
 ROUTES = [
     # documents
     Route(API + "process-document", "POST", "/api/widget/process-document", "documents",
           {"documentId": "new", "fileData": TEXT, "fileType": "txt", "originalName": "new.txt"}, own=202),
-    Route(DOCUMENT + "/status$", "GET", "/api/widget/documents/{document}/status", "documents"),
-    Route(DOCUMENT + "$", "DELETE", "/api/widget/documents/{document}", "documents", own=204),
+    Route(DOCUMENT + r"/status\Z", "GET", "/api/widget/documents/{document}/status", "documents"),
+    Route(DOCUMENT + r"\Z", "DELETE", "/api/widget/documents/{document}", "documents", own=204),
     # visitors
     Route(API + "config", "GET", "/api/widget/config", "chat"),
     Route(API + "sessions/<uuid:session_id>/messages", "GET", "/api/widget/sessions/{session}/messages", "chat"),
@@ -79,6 +79,8 @@ COMMANDS = {
     "revoke_key": "the one whose key is named",
     "ask": "the one that is named",
     "evaluate": "the one that is named",
+    "tune_retrieval": "nobody's: labelled questions",
+    "check_index": "each in its own scope",
     "close_month": "each in its own scope",
     "rebuild_usage": "each in its own scope",
     "reindex": "each in its own scope",
@@ -94,5 +96,5 @@ JOBS = {
     "billing.tasks.keep_books",  # of all clients, each in its own scope
     "billing.tasks.send_alerts",  # of all
     "billing.tasks.deliver_billing_events",  # of all
-    "knowledge.tasks.ingest",
+    "knowledge.tasks.ingest_next",  # the next one, in its own client's scope
 }

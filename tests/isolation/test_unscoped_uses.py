@@ -14,11 +14,14 @@ USES = {
     ("billing/tasks.py", "the books of all clients are kept by one job"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
     ("config/middleware.py", "support staff work across clients"),
+    ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
+    ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
     ("knowledge/management/commands/worker_health.py", "the health check looks at every client's documents"),
+    ("knowledge/pipeline/lease.py", "the workers serve every client in turn"),
     ("knowledge/pipeline/reindex.py", "reindex serves one client after the other"),
+    ("knowledge/pipeline/remains.py", "remains of all clients are swept by one process"),
     ("knowledge/queue.py", "the queue's depth counts every client"),
-    ("knowledge/queue.py", "the worker serves every client in turn"),
     ("knowledge/queue.py", "this process owns the queue: what an earlier one left is taken up again"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
@@ -29,6 +32,7 @@ USES = {
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
     "config/health.py",  # SELECT 1
+    "chat/tapes.py",  # a pipeline of Redis, no SQL
 }
 
 

@@ -53,13 +53,8 @@ def test_everything_goes_but_the_books_and_the_strangers(acme: Client, stranger:
     call_command("delete_client", str(acme.pk), "--yes", "--now", "--json")
     receipt = json.loads(capsys.readouterr().out)
 
-    assert receipt["before"] | {"x": 0} == dict.fromkeys(receipt["before"], 0) | {
-        "x": 0,
-        "tenants.ApiKey": 1,
-        "chat.Session": 1,
-        "chat.Message": 1,
-        "stored files": 3,
-    }
+    before = {"tenants.ApiKey": 1, "chat.Session": 1, "chat.Message": 1, "stored files": 3}
+    assert {name: receipt["before"][name] for name in before} == before
     assert receipt["after"] == dict.fromkeys(receipt["before"], 0)
     assert receipt["kept"]["billing.UsageRecord"] == 1 and receipt["finished"]
     assert {name: count for name, count in holdings(acme).items() if count} == {"UsageRecord": 1}
