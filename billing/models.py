@@ -104,17 +104,21 @@ class HourCount(ClientOwned):
 class Reservation(ClientOwned):
     """A request between its admission and its row in the ledger."""
 
-    request_id = models.CharField(max_length=64, unique=True)
+    request_id = models.CharField(max_length=64)  # callers may choose it, so it is unique within the client
     at = models.DateTimeField(db_index=True, help_text="When it was admitted; decides its hour and month.")
     included = models.PositiveIntegerField(null=True, help_text="The hour's limit then; none where overage is refused.")
     hold = models.DecimalField(max_digits=14, decimal_places=8, default=0, help_text="Held of the month's budget.")
+
+    class Meta(ClientOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["client", "request_id"], name="one_reservation_per_request")]
 
     def __str__(self) -> str:
         return self.request_id
 
 
 class UsageRecord(Book):
-    """The ledger: a billable request, a failed one, or the embedding of a document; unique by `request_id` for ever.
+    """The ledger: a billable request, a failed one, or the embedding of a document; unique by client and
+    `request_id` for ever.
 
     Token counts are whole tokens, `prompt_tokens` includes cache reads and writes; `prices` are dollars per
     million tokens at the time; `cost` is in dollars.
@@ -124,7 +128,7 @@ class UsageRecord(Book):
         CHAT = "chat"
         EMBEDDING = "embedding"
 
-    request_id = models.CharField(max_length=64, unique=True)
+    request_id = models.CharField(max_length=64)  # callers may choose it, so it is unique within the client
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.CHAT)
     at = models.DateTimeField(db_index=True)
     model = models.CharField(max_length=100, blank=True)
@@ -144,6 +148,7 @@ class UsageRecord(Book):
     latency_ms = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta(Book.Meta):
+        constraints = [models.UniqueConstraint(fields=["client", "request_id"], name="one_row_per_request")]
         indexes = [models.Index(fields=["client", "at"])]
         ordering = ("-at",)
 

@@ -141,7 +141,6 @@ async def test_two_clients_with_the_same_session_id_have_two_sessions(world: Wor
     assert answer["sessionToken"] != session_token(world.acme.pk, uuid.UUID(session))
 
 
-@pytest.mark.xfail(reason="the ledger's request_id is unique among all clients, and callers choose it")
 async def test_a_request_id_that_another_client_used_changes_nothing(world: World) -> None:
     """X-Request-ID is the caller's to choose: both are answered, and both pay."""
     chosen = {"X-Request-ID": str(uuid.uuid4())}

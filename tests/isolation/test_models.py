@@ -8,7 +8,6 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection, models
 
-from billing.models import Reservation, UsageRecord
 from tenants.models import ApiKey, Client
 from tenants.policies import unprotected_tables
 from tenants.scoping import ClientOwned, ScopedManager
@@ -53,18 +52,7 @@ def test_no_query_leads_from_a_client_to_its_rows() -> None:
     assert len(hidden) >= len(OWNED)
 
 
-CALLERS_CHOOSE = pytest.mark.xfail(
-    reason="a caller may choose its request id (X-Request-ID), so another client's can collide"
-)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        pytest.param(model, marks=CALLERS_CHOOSE if model in (Reservation, UsageRecord) else (), id=model._meta.label)
-        for model in OWNED
-    ],
-)
+@pytest.mark.parametrize("model", OWNED, ids=lambda model: model._meta.label)
 def test_what_is_unique_is_unique_within_its_client(model: type[ClientOwned]) -> None:
     alone = [field.name for field in model._meta.concrete_fields if field.unique and not field.primary_key]
     unexplained = [name for name in alone if f"{model._meta.label}.{name}" not in UNIQUE_AMONG_ALL]
