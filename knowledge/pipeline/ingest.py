@@ -90,9 +90,9 @@ class Run:
 
     def _read(self) -> list[Chunk]:
         """parse, chunk: the text and its chunks become rows, from which vectors can be rebuilt."""
-        self.lease.write(status=Status.PARSING)
+        self.lease.enter(Status.PARSING)
         parsed = parse(Path(self.version.file.path), self.version.file_type)
-        self.lease.write(status=Status.CHUNKING, pages=parsed.pages)
+        self.lease.enter(Status.CHUNKING)
         spans = chunk(parsed)
         _check_size(spans)
         return self._store_chunks(parsed, spans)
@@ -100,9 +100,12 @@ class Run:
     def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Chunk]:
         chunks = [_row(self.version, span) for span in spans]
         with client_scope(self.version.client_id):
-            self.lease.write(status=Status.EMBEDDING, text=parsed.text, chunks_total=len(chunks))
+            self.lease.write_in_scope(
+                status=Status.EMBEDDING, text=parsed.text, pages=parsed.pages, chunks_total=len(chunks)
+            )
             self.version.text = ""  # a large one need not stay in memory
-            Chunk.objects.filter(version=self.version).delete()
+            if self.version.attempts > 1:
+                Chunk.objects.filter(version=self.version).delete()
             Chunk.objects.bulk_create(chunks, batch_size=500)
         return chunks
 
@@ -111,7 +114,7 @@ class Run:
         while True:
             for first in range(0, len(chunks), BATCH):
                 self._index_batch(chunks, first)
-            self.lease.write(status=Status.STORING)
+            self.lease.enter(Status.STORING)
             live = VectorStore.for_client(self.version.client_id)
             if live.model == self.store.model:
                 return
@@ -126,7 +129,6 @@ class Run:
         request_id = f"embed-{self.version.pk}-{self.version.attempts}-{first}-{self.store.model}"
         store_chunks(self.store, batch, request_id, progress)
         progress(len(batch))
-        self.lease.write()
 
     def _switch(self) -> None:
         """In one transaction this version answers instead of the one before, whose remains then go.
@@ -136,7 +138,7 @@ class Run:
         version = self.version
         with client_scope(version.client_id):
             Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
-            self.lease.write(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
+            self.lease.write_in_scope(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
             document = Document.objects.select_related("live").defer("live__text").get(pk=version.document_id)
             replaced, document.live = document.live, version
             document.save(update_fields=["live", "updated"])
@@ -149,7 +151,8 @@ class Run:
         """End as `failed` with a sentence for a person; what answers now goes on answering."""
         try:
             with client_scope(self.version.client_id):
-                self.lease.write(status=Status.FAILED, error_message=message, finished=timezone.now(), lease=None)
+                ending = {"status": Status.FAILED, "error_message": message, "finished": timezone.now()}
+                self.lease.write_in_scope(**ending, lease=None)
                 Chunk.objects.filter(version=self.version).delete()
                 remains.leave(self.version, with_file=False)
         except Overtaken:

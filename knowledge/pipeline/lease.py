@@ -44,9 +44,10 @@ def waiting() -> Q:
 
 def claim_next() -> "Lease | None":
     """The lease of the version whose turn it is, its attempt counted; None when none waits."""
-    while (turn := _whose_turn()) is not None:
-        if lease := _claim(*turn):
-            return lease
+    with unscoped("the workers serve every client in turn"):
+        while (version_id := _whose_turn()) is not None:
+            if lease := _claim(version_id):
+                return lease
     return None
 
 
@@ -60,31 +61,27 @@ def cluster_name() -> str:
     return os.environ.get("INGEST_CLUSTER", socket.gethostname())[:80]
 
 
-def _whose_turn() -> tuple[uuid.UUID, int] | None:
+def _whose_turn() -> int | None:
     """The oldest waiting version of the client that was served longest ago, so that one client's thousand files
     don't starve another's one."""
-    with unscoped("the workers serve every client in turn"):
-        versions = DocumentVersion.objects.order_by()
-        oldest = dict(versions.filter(waiting()).values_list("client_id").annotate(Min("pk")))
-        if not oldest:
-            return None
-        served = dict(versions.filter(client_id__in=oldest).values_list("client_id").annotate(Max("claimed")))
-    client_id = min(oldest, key=lambda client_id: (served.get(client_id) or NEVER, oldest[client_id]))
-    return client_id, oldest[client_id]
+    versions = DocumentVersion.objects.order_by()
+    oldest = dict(versions.filter(waiting()).values_list("client_id").annotate(Min("pk")))
+    if len(oldest) < 2:
+        return next(iter(oldest.values()), None)
+    served = dict(versions.filter(client_id__in=oldest).values_list("client_id").annotate(Max("claimed")))
+    return oldest[min(oldest, key=lambda client_id: (served.get(client_id) or NEVER, oldest[client_id]))]
 
 
-def _claim(client_id: uuid.UUID, version_id: int) -> "Lease | None":
+def _claim(version_id: int) -> "Lease | None":
     """None when another worker was faster."""
     now = timezone.now()
     token = uuid.uuid4()
-    with client_scope(client_id):
-        claimed = DocumentVersion.objects.filter(waiting(), pk=version_id).update(
-            lease=token, heartbeat=now, claimed=now, worker=worker_name(), attempts=F("attempts") + 1
-        )
-        if not claimed:
-            return None
-        version = DocumentVersion.objects.select_related("document").defer("text").get(pk=version_id)
-    return Lease(version, token)
+    claimed = DocumentVersion.objects.filter(waiting(), pk=version_id).update(
+        lease=token, heartbeat=now, claimed=now, worker=worker_name(), attempts=F("attempts") + 1
+    )
+    if not claimed:
+        return None
+    return Lease(DocumentVersion.objects.select_related("document").defer("text").get(pk=version_id), token)
 
 
 class Lease:
@@ -95,19 +92,37 @@ class Lease:
         self.done = 0
         self._token = token
         self._writing = threading.Lock()
+        self._entered: dict[str, Any] = {}  # a step that the row does not show yet
 
     def write(self, **values: Any) -> None:
         """Write to the version's row, with a sign of life and `done`; raises Overtaken."""
         with self._writing, client_scope(self.version.client_id):
-            told = (self.version.status, self.version.chunks_processed)
-            values = {"chunks_processed": self.done, **values}
-            mine = DocumentVersion.objects.filter(pk=self.version.pk, lease=self._token)
-            if not mine.update(heartbeat=timezone.now(), **values):
-                raise Overtaken
-            for name, value in values.items():
-                setattr(self.version, name, value)
-            if told != (self.version.status, self.version.chunks_processed):
-                callbacks.note(self.version)
+            self._write(values)
+
+    def write_in_scope(self, **values: Any) -> None:
+        """`write` as a part of the transaction of the client's scope that is open."""
+        with self._writing:
+            self._write(values)
+
+    def enter(self, status: str, **values: Any) -> None:
+        """Begin a step. Express is told of each; without it the next beat shows the step, if it lasts so long."""
+        if settings.EXPRESS_CALLBACK_URL:
+            self.write(status=status, **values)
+        else:
+            with self._writing:
+                self._entered = {"status": status, **values}
+
+    def _write(self, values: dict[str, Any]) -> None:
+        told = (self.version.status, self.version.chunks_processed)
+        values = {"chunks_processed": self.done, **self._entered, **values}
+        mine = DocumentVersion.objects.filter(pk=self.version.pk, lease=self._token)
+        if not mine.update(heartbeat=timezone.now(), **values):
+            raise Overtaken
+        self._entered = {}
+        for name, value in values.items():
+            setattr(self.version, name, value)
+        if told != (self.version.status, self.version.chunks_processed):
+            callbacks.note(self.version)
 
     @contextmanager
     def beating(self) -> Iterator[None]:
