@@ -43,7 +43,8 @@ def main() -> None:
                 }
                 for service in ("REDIS_URL", "QDRANT_URL", "DATABASE_OWNER_URL", "EXPRESS_CALLBACK_URL"):
                     environment.pop(service, None)
-                subprocess.run([sys.executable, "-m", "tests.bench.bench_ingest"], cwd=ROOT, env=environment, check=True)
+                command = [sys.executable, "-m", "tests.bench.bench_ingest"]
+                subprocess.run(command, cwd=ROOT, env=environment, check=True)
         finally:
             embedder.kill()
             embedder.wait()
@@ -54,19 +55,21 @@ def corpus() -> dict[str, list[bytes]]:
     from tests.knowledge.files import make_csv, make_docx, make_pdf, make_txt
 
     def prose(seed: int, sentences: int) -> str:
-        words = "boots tents jackets stoves maps ropes lamps snow rain summit valley river stone path light".split()
-        lines = (" ".join(words[(seed + n * k) % 15] for k in range(1, 13)).capitalize() for n in range(sentences))
+        words = ["boots", "tents", "jackets", "stoves", "maps", "ropes", "lamps", "snow", "rain", "summit", "river"]
+        lines = (" ".join(words[(seed + n * k) % 11] for k in range(1, 13)).capitalize() for n in range(sentences))
         return ". ".join(lines) + "."
 
     def page(seed: int) -> str:
         return "\n".join(prose(seed * 40 + line, 1) for line in range(40))
 
+    texts = ["\n\n".join(prose(n * 100 + p, 8) for p in range(size)) for n, size in enumerate([15, 150] * 10)]
+    tables = [[["name", "price", "text"], *[[f"boot {r}", r, prose(n + r, 2)] for r in range(200)]] for n in range(8)]
     return {
         "pdf": [make_pdf([page(16 * n + p) for p in range(16)]) for n in range(20)],
-        "txt": [make_txt("\n\n".join(prose(n * 100 + p, 8) for p in range(size))) for n, size in enumerate([15, 150] * 10)],
+        "txt": [make_txt(text) for text in texts],
         "docx": [make_docx([prose(n * 50 + p, 8) for p in range(50)]) for n in range(8)],
-        "csv": [make_csv([["name", "price", "text"], *[[f"boot {r}", r, prose(n + r, 2)] for r in range(200)]]) for n in range(8)],
-    }  # fmt: skip
+        "csv": [make_csv(table) for table in tables],
+    }
 
 
 def measure() -> None:
