@@ -83,11 +83,11 @@ def measure() -> None:
     from tenants.models import Client
 
     call_command("migrate", verbosity=0)
-    bare_client, client = (Client.objects.create(name=name, tier="paid") for name in ("bare", "product"))
     totals = [0.0, 0.0]
     for file_type, files in corpus().items():
         spent = Spent()
         for turn in range(ROUNDS):
+            bare_client, client = (Client.objects.create(name=name, tier="paid") for name in ("bare", "product"))
             for number, data in enumerate(files):
                 path = Path(os.environ["DATA_DIR"]) / "bare"
                 path.write_bytes(data + b"\n" * turn)
