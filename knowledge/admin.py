@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from knowledge import documents
-from knowledge.models import Chunk, Document, DocumentVersion
+from knowledge import callbacks, documents
+from knowledge.models import Callback, Chunk, Document, DocumentVersion
 from tenants.errors import ApiError
 from tenants.models import Client
 
@@ -117,3 +117,24 @@ class ChunkAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Callback)
+class CallbackAdmin(ModelAdmin):
+    """What Express was not told yet, and what it could not be told within three days (no next attempt)."""
+
+    list_display = ("document", "client", "status", "attempts", "last_error", "created", "next_attempt")
+    list_filter = (("next_attempt", admin.EmptyFieldListFilter), "status", "client")
+    list_select_related = ("document", "client")
+    show_full_result_count = False
+    actions = ("deliver_again",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.action(description="Deliver again", permissions=["view"])
+    def deliver_again(self, request: HttpRequest, queryset: Any) -> None:
+        self.message_user(request, f"{callbacks.deliver_again(queryset)} callbacks will be sent soon.")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from knowledge import status
@@ -76,6 +76,12 @@ def deliver_next() -> bool:
         else:
             row.update(last_error=error[:200], next_attempt=_next_attempt(callback))
     return True
+
+
+def deliver_again(rows: QuerySet[Callback]) -> int:
+    """Have undelivered callbacks tried at once, for another three days; inside a scope. How many."""
+    now = timezone.now()
+    return rows.update(next_attempt=now, created=now, attempts=0)
 
 
 def signature(body: str, at: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.test import Client as Browser
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -138,6 +139,10 @@ def test_pauses_double_up_to_ten_minutes_and_end_after_three_days(acme: Client, 
     work()  # what comes after an undeliverable one is delivered
     deliver()
     assert [s for s, _ in express.of("doc")] == ALL[1:] and waiting() == 1
+    with client_scope(acme.pk):  # support staff have it sent after all
+        assert callbacks.deliver_again(Callback.objects.all()) == 1
+    deliver()
+    assert express.of("doc")[-1] == ("pending", 0) and waiting() == 0
 
 
 def test_an_express_that_is_away_delays_nothing(acme: Client, express: Receiver, settings: Settings) -> None:
@@ -218,3 +223,17 @@ def test_several_senders_at_once_keep_the_order_and_send_nothing_twice(acme: Cli
         sender.join()
     for number in range(4):
         assert [s for s, _ in express.of(f"doc {number}")] == ALL
+
+
+def test_support_staff_see_what_was_not_delivered(acme: Client, express: Receiver, admin_client: Browser) -> None:
+    express.script = [503]
+    upload(acme)
+    deliver()
+    page = admin_client.get("/admin/knowledge/callback/")
+    assert page.status_code == 200 and b"answered 503" in page.content and b"Acme Outdoor" in page.content
+    with client_scope(acme.pk):
+        row = Callback.objects.get()
+    chosen = {"action": "deliver_again", "_selected_action": [row.pk]}
+    assert admin_client.post("/admin/knowledge/callback/", chosen, follow=True).status_code == 200
+    deliver()
+    assert [s for s, _ in express.of("doc")] == ["pending"]
