@@ -21,6 +21,7 @@ from tenants.errors import ApiError, as_api_error
 from tenants.visitors import session_token
 
 Outcome = Message.Outcome
+FIRST_FOLLOWER_SECONDS = 1.0  # until the door that asked follows; it may have gone meanwhile
 _running: set[asyncio.Task] = set()  # answers of this process, until their rows are completed
 
 
@@ -91,7 +92,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
             tape.append(opening(tape))
             run = Run(question, reserved, tape, Result(), time.monotonic())
             tape.task = asyncio.create_task(_answer(run))
-            tape.expect_followers()
+            tape.expect_followers(FIRST_FOLLOWER_SECONDS)
             started.set_result(tape)
             await asyncio.wait({tape.task})
             billed = run.result.billed and not reserved.again

@@ -90,7 +90,19 @@ def parse_json(body: bytes) -> Any:
         raise ApiError("INVALID_REQUEST", "The request body is not valid JSON.") from error
     if not isinstance(value, dict):
         raise ApiError("INVALID_REQUEST", "The request body is not a JSON object.")
+    if b"\\u" in body and not _storable(value):
+        raise ApiError("INVALID_REQUEST", "The request body holds a NUL or half a surrogate pair.")
     return value
+
+
+def _storable(value: dict[str, Any]) -> bool:
+    """PostgreSQL stores neither a NUL nor half a surrogate pair; in JSON both come as escapes."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in text
 
 
 def in_thread(function: Any, *args: Any) -> Any:

@@ -114,9 +114,9 @@ class Tape:
             self._followers -= 1
             self.expect_followers()
 
-    def expect_followers(self) -> None:
-        """Stop the answer if ABANDONED_SECONDS pass with nobody there."""
-        self._left_at = time.monotonic()
+    def expect_followers(self, grace: float = 0.0) -> None:
+        """Stop the answer if ABANDONED_SECONDS, and `grace` more, pass with nobody there."""
+        self._left_at = time.monotonic() + grace
         if not self.followed and not self.finished and self._leaving is None and self.task is not None:
             self._leaving = asyncio.create_task(self._stop_when_abandoned())
 

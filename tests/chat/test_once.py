@@ -1,0 +1,139 @@
+"""A question is answered and billed once, however often it is sent and whatever dies in between."""
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from chat import sweeper, tapes
+from chat.door import in_thread
+from chat.models import Message
+from chat.tape import Event
+from tenants.models import Client
+from tenants.scoping import client_scope
+from tenants.visitors import session_token
+from tests.chat.conversation import books, call, chat, leaving, pieces_of, stored, stream
+from tests.contracts.llm_server import RESET, LlmServer, openai_events, paced
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_the_same_key_replays_the_answer_and_is_billed_once(
+    shop: Client, acme_key: str, stranger_key: str, provider: LlmServer
+) -> None:
+    first = await chat(acme_key, idempotency_key="k")
+    again = await chat(acme_key, idempotency_key="k")
+    streamed = await stream(acme_key, idempotency_key="k")
+    assert first.status == 200 and again.json == first.json and streamed.text == first.json["response"]
+    assert (await chat(acme_key, {"message": "Another?"}, idempotency_key="k")).error == (409, "IDEMPOTENCY_CONFLICT")
+    assert len((await books(shop))[0]) == len(await stored(shop)) == len(provider.requests) == 1
+    fresh = await chat(acme_key, idempotency_key="other")
+    assert int(first.headers["x-ratelimit-remaining"]) - int(fresh.headers["x-ratelimit-remaining"]) == 1
+    assert (await chat(stranger_key, {"message": "Another?"}, idempotency_key="k")).status == 200
+
+
+async def test_a_key_can_be_used_anew_after_a_day(shop: Client, acme_key: str, provider: LlmServer) -> None:
+    await chat(acme_key, idempotency_key="k")
+    await in_thread(_age, shop, timedelta(hours=25))
+    assert (await chat(acme_key, {"message": "Another?"}, idempotency_key="k")).status == 200
+    assert len((await books(shop))[0]) == 2
+
+
+async def test_a_repetition_joins_the_running_answer(shop: Client, acme_key: str, provider: LlmServer) -> None:
+    provider.script(paced(openai_events(["You ", "have ", "60 ", "days."]), 0.05, 0.2))
+    first, second = await asyncio.gather(stream(acme_key, idempotency_key="k"), stream(acme_key, idempotency_key="k"))
+    assert first.body == second.body and first.text == "You have 60 days."
+    assert len((await books(shop))[0]) == len(provider.requests) == 1
+
+
+async def test_a_key_too_long_or_empty_is_refused(shop: Client, acme_key: str) -> None:
+    for key in ("", "k" * 256):
+        assert (await chat(acme_key, idempotency_key=key)).error == (400, "INVALID_REQUEST")
+
+
+async def test_what_failed_after_it_was_billed_is_made_again_for_nothing(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    provider.script([*openai_events(["You have "], finish=None), RESET], openai_events(["60 days [1]."]))
+    failed = await stream(acme_key, idempotency_key="k")
+    assert failed.events[-1][0] == "error"
+    whole = await chat(acme_key, idempotency_key="k")
+    assert whole.json["response"] == "60 days [1]."
+    (row,), (records, reserved) = await stored(shop), await books(shop)
+    assert (row.outcome, row.text, reserved) == ("answered", "60 days [1].", 0)
+    assert [record.failed for record in records] == [False]
+
+
+async def test_resuming_gives_the_rest_to_who_may_have_it(
+    shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer
+) -> None:
+    whole = await stream(acme_key)
+    start = dict(whole.events)["start"]
+    answer = (await stored(shop))[0]
+    token = {"x_session_token": session_token(shop.pk, await in_thread(_session, answer))}
+    path = f"/api/widget/chat/stream/{answer.trace_id}"
+    for after in range(len(whole.events) + 1):
+        for sent in ({"last_event_id": str(after)}, {}):
+            query = "" if sent else f"?after={after}"
+            rest = await call("GET", path + query, x_api_key=acme_key, **token, **sent)
+            assert rest.body == b"\n\n".join(whole.body.split(b"\n\n")[after:])
+    theirs = {"x_session_token": session_token(stranger.pk, await in_thread(_session, answer))}
+    for key, proof in ((stranger_key, theirs), (stranger_key, token), (acme_key, theirs), (acme_key, {})):
+        assert (await call("GET", path, x_api_key=key, **proof)).error == (404, "NOT_FOUND")
+    assert (await call("GET", path, x_api_key=acme_key, **token, last_event_id="-1")).error == (400, "INVALID_REQUEST")
+    unknown = f"/api/widget/chat/stream/{uuid.uuid4()}"
+    assert (await call("GET", unknown, x_api_key=acme_key, **token)).error == (404, "NOT_FOUND")
+    assert str(answer.trace_id) in start
+
+
+async def test_an_answer_whose_process_died_is_closed_and_billed_as_far_as_known(
+    shop: Client, acme_key: str, provider: LlmServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed process leaves: a row, a reservation, and what it wrote to Redis."""
+    settings.ABANDONED_SECONDS = 60
+    monkeypatch.setattr(sweeper, "YOUNGEST", timedelta(0))
+    provider.script(paced(openai_events(["You have ", "60 days ", "or "] + ["more "] * 100), 0.01, 0.1))
+    async with leaving(acme_key) as visitor:
+        await pieces_of(visitor, 2)
+        house = tapes._house()
+        (tape,) = tapes.running()
+        assert await sweeper.sweep() == 0  # it lives
+        tape.events[-1:] = []  # from here on as another process sees it
+        house.tapes.clear()
+        monkeypatch.setattr(tapes, "PROCESS", "another")
+        await house.redis().delete(*[key async for key in house.redis().scan_iter("alive:*")])
+        assert await sweeper.sweep() == 1
+    (row,), (records, reserved) = await stored(shop), await books(shop)
+    assert (row.outcome, row.error_code) == ("failed", "SERVICE_UNAVAILABLE")
+    assert row.text.startswith("You have") and reserved == 0
+    (record,) = records
+    assert not record.exact and not record.failed and record.prompt_tokens > 100 and record.completion_tokens > 0
+    last = await tapes.find(shop.pk, row.trace_id)
+    assert last is not None and last.events[-1] == tapes.interrupted(row.trace_id)
+    assert await sweeper.sweep() == 0
+
+
+async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Client, settings: Settings) -> None:
+    """The follower's own process finds out, within seconds."""
+    trace_id, session_id = uuid.uuid4(), uuid.uuid4()
+    house = tapes._house()
+    fields = {"events": '[["start", {}], ["chunk", "You"]]', "owner": "dead", "session": str(session_id)}
+    await house.redis().xadd(f"answer:{shop.pk}:{trace_id}", fields, id="2-0")
+    tape = await tapes.find(shop.pk, trace_id)
+    assert tape is not None and tape.session_id == session_id
+    async with asyncio.timeout(10):
+        heard = [event async for _, events in tape.follow() for event in events]
+    assert heard == [Event("start", {}), Event("chunk", "You"), tapes.interrupted(trace_id)]
+
+
+def _age(client: Client, age: timedelta) -> None:
+    with client_scope(client.pk):
+        Message.objects.update(created=timezone.now() - age)
+
+
+def _session(answer: Message) -> uuid.UUID:
+    with client_scope(answer.client_id):
+        return Message.objects.select_related("session").get(pk=answer.pk).session.session_id
