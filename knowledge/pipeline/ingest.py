@@ -71,8 +71,10 @@ class Run:
             connection.close()  # the lease runs out, and the next attempt gets a fresh connection
         except (EmbeddingError, VectorError) as error:
             self._log(error)
-            transient = getattr(error, "transient", True)
-            self._again_or_fail(SERVICE_AWAY) if transient else self._fail(REFUSED)
+            if getattr(error, "transient", True):
+                self._again_or_fail(SERVICE_AWAY)
+            else:
+                self._fail(REFUSED)
         except Exception:
             log.exception("ingestion failed", client=str(self.version.client_id), version=self.version.pk)
             self._again_or_fail(OUR_FAULT)

@@ -122,8 +122,8 @@ def installation(directory: Path, name: str, qdrant: SmallQdrant, **settings: st
             yield product
         finally:
             product.kill_cluster()
-            web.send_signal(signal.SIGINT)
-            assert web.wait(30) in (0, -signal.SIGINT, 130), (directory / "web.log").read_text()
+            web.terminate()
+            assert web.wait(60) in (0, -signal.SIGTERM, 128 + signal.SIGTERM), (directory / "web.log").read_text()
 
 
 def descendants(pid: int) -> list[int]:
