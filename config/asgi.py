@@ -12,9 +12,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.urls import re_path
 
-from chat import llms
 from chat.routing import http_routes, websocket_routes
-from config import edge
+from config import edge, preload
 from config.checks import log_retirements
 
 application = edge.Edge(
@@ -26,7 +25,6 @@ application = edge.Edge(
     )
 )
 edge.limit_daphne()
-llms.preload()
 log_retirements()
 
 if settings.EMBEDDED:
@@ -37,3 +35,5 @@ if settings.EMBEDDED:
     embedded.own()
     queue.start_embedded_worker()
     billing_queue.start_embedded_thread()
+
+preload.begin()

@@ -1,8 +1,7 @@
 """The second node: the answer, piece by piece onto the tape."""
 
 import re
-
-from langgraph.runtime import Runtime
+from typing import TYPE_CHECKING
 
 from chat import answer_cache, llms, prompts
 from chat.models import Message
@@ -11,11 +10,14 @@ from chat.understanding.language import language_of, no_answer
 from chat.workflow.state import Run, State
 from chat.writing.answer import Answer
 
+if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does it beside the start
+    from langgraph.runtime import Runtime
+
 Outcome = Message.Outcome
 WORDS = re.compile(r"\s*\S+|\s+")
 
 
-async def generate(state: State, runtime: Runtime[Run]) -> State:
+async def generate(state: State, runtime: "Runtime[Run]") -> State:
     """Say a ready answer, or have the model write one from the passages."""
     run = runtime.context
     if state.get("ready"):

@@ -8,12 +8,11 @@ import hashlib
 import json
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import DatabaseError
 from django.db.models import Q
-from langgraph.runtime import Runtime
 
 from billing import ledger
 from chat.door import in_thread
@@ -24,6 +23,9 @@ from chat.workflow.state import Question, Reserved, Result, Run, State
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
+
+if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does it beside the start
+    from langgraph.runtime import Runtime
 
 logger = structlog.get_logger(__name__)
 Outcome = Message.Outcome
@@ -193,7 +195,7 @@ def _write_turn(question: Question, session: Session) -> None:
     )
 
 
-async def log(state: State, runtime: Runtime[Run]) -> dict[str, object]:
+async def log(state: State, runtime: "Runtime[Run]") -> dict[str, object]:
     """The last node: complete the row, then tell the followers that the answer is whole."""
     run = runtime.context
     run.tape.task = None  # from here on there is nothing to stop

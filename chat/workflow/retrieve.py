@@ -1,6 +1,6 @@
 """The first node: what is asked, and what of the client's knowledge may answer it."""
 
-from langgraph.runtime import Runtime
+from typing import TYPE_CHECKING
 
 from chat import answer_cache, llms
 from chat.models import Message
@@ -9,10 +9,13 @@ from chat.understanding.language import greeting, language_of, no_answer
 from chat.workflow.state import Run, State
 from knowledge.search import search
 
+if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does it beside the start
+    from langgraph.runtime import Runtime
+
 Outcome = Message.Outcome
 
 
-async def retrieve(state: State, runtime: Runtime[Run]) -> State:
+async def retrieve(state: State, runtime: "Runtime[Run]") -> State:
     """Passages for the model, or an answer that needs none: a greeting, an earlier answer, an honest refusal."""
     run = runtime.context
     question, client = run.question, run.question.client

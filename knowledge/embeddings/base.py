@@ -34,3 +34,6 @@ class Embedder(Protocol):
 
     async def embed_question(self, text: str) -> np.ndarray:
         """One float32 vector of shape (dimensions,)."""
+
+    def load(self) -> None:
+        """Have ready what the first call would wait for; asks nobody."""

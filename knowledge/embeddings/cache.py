@@ -50,6 +50,9 @@ class CachedEmbedder:
         vectors |= made
         return [vectors[key] for key in keys], tokens
 
+    def load(self) -> None:
+        self._inner.load()
+
     async def embed_question(self, text: str) -> np.ndarray:
         key = self._key("question", text)
         vector = _questions.get(key)

@@ -41,6 +41,9 @@ class MiniLm:
             progress(len(vectors))
         return vectors, 0
 
+    def load(self) -> None:
+        self._model()
+
     async def embed_question(self, text: str) -> np.ndarray:
         return await asyncio.to_thread(self._embed_question, text)
 

@@ -54,6 +54,9 @@ class OpenAiEmbedder:
         vectors, _ = await self._embed(session, [text], time.monotonic() + QUESTION_SECONDS)
         return vectors[0]
 
+    def load(self) -> None:
+        """The module is all there is."""
+
     def _hang_up(self) -> None:
         """The process ends and the system closes its connections: nobody needs to be told that they were open."""
         for loop in self._sessions:
