@@ -62,7 +62,7 @@ def forget_later(tape: Tape) -> None:
 async def find(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
     """The tape of an answer of this process or another. Whose it is, the caller of this function checks."""
     house = _house()
-    tape = house.tapes.get((client_id, trace_id)) or house.reader.mirrors.get((client_id, trace_id))
+    tape = house.tapes.get((client_id, trace_id)) or house.reader.mirror(client_id, trace_id)
     if tape is not None or not settings.REDIS_URL:
         return tape
     try:
@@ -121,7 +121,7 @@ async def discard(client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
     """Forget the record of an answer that is made anew."""
     house = _house()
     house.tapes.pop((client_id, trace_id), None)
-    house.reader.mirrors.pop((client_id, trace_id), None)
+    house.reader.drop((client_id, trace_id))
     if settings.REDIS_URL:
         try:
             async with asyncio.timeout(DEADLINE):
@@ -223,16 +223,26 @@ class Reader:
         self._house = house
         self.mirrors: dict[Id, Tape] = {}
         self._records: dict[Id, Record] = {}
+        self._found: dict[Id, float] = {}  # when somebody last asked for it
         self._task: asyncio.Task | None = None
+
+    def mirror(self, client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
+        """The mirror that somebody follows already."""
+        if (client_id, trace_id) in self.mirrors:
+            self._found[client_id, trace_id] = time.monotonic()
+        return self.mirrors.get((client_id, trace_id))
 
     def follow(self, record: Record) -> Tape:
         """The mirror of an answer; it goes when nobody follows it any more."""
         id = record.client_id, record.trace_id
+        self._found[id] = time.monotonic()
         if mirror := self.mirrors.get(id):
             return mirror
         mirror = Tape(record.client_id, record.session_id, record.trace_id)
         mirror.append(*record.events)
-        if not mirror.finished:
+        if mirror.finished:
+            del self._found[id]
+        else:
             self.mirrors[id], self._records[id] = mirror, record
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._run())
@@ -264,9 +274,16 @@ class Reader:
             if id not in self.mirrors:
                 continue
             self._records[id].last_id = entries[-1][0]
-            self.mirrors[id].append(*(event for _, fields in entries for event in _events(fields)))
+            for entry_id, fields in entries:
+                self._add(self.mirrors[id], int(entry_id.partition(b"-")[0]), _events(fields))
             if self.mirrors[id].finished:
-                self._drop(id)
+                self.drop(id)
+
+    def _add(self, mirror: Tape, last: int, events: list[Event]) -> None:
+        """Events up to the one numbered `last`; a mirror that is younger than this reading has some already."""
+        missing = last - len(mirror.events)
+        if missing > 0:
+            mirror.append(*events[-missing:])
 
     async def _tell_owners(self) -> None:
         """Tell that somebody follows here, and ask who still lives; what a dead process left is closed."""
@@ -286,15 +303,19 @@ class Reader:
     def _give_up(self, ids: Iterable[Id]) -> None:
         for id in ids:
             self.mirrors[id].append(interrupted(id[1]))
-            self._drop(id)
+            self.drop(id)
 
     def _drop_unfollowed(self) -> None:
-        for id in [id for id, mirror in self.mirrors.items() if not mirror.followed]:
-            self._drop(id)
+        """Whoever just found a mirror is about to follow it."""
+        old = time.monotonic() - 2 * HEARTBEAT
+        for id in [id for id, mirror in self.mirrors.items() if not mirror.followed and self._found[id] < old]:
+            self.drop(id)
 
-    def _drop(self, id: Id) -> None:
+    def drop(self, id: Id) -> None:
+        """Read along no longer."""
         self.mirrors.pop(id, None)
         self._records.pop(id, None)
+        self._found.pop(id, None)
 
 
 async def _nobody_closes(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
@@ -351,9 +372,9 @@ def running() -> list[Tape]:
 def stop_mirroring() -> None:
     """End this process's followers of answers made elsewhere, without a final event: they resume elsewhere."""
     reader = _house().reader
-    for mirror in reader.mirrors.values():
+    for id, mirror in list(reader.mirrors.items()):
         mirror.cut()
-    reader.mirrors.clear()
+        reader.drop(id)
 
 
 def interrupted(trace_id: uuid.UUID) -> Event:
