@@ -84,6 +84,8 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     try:
         if question.idempotency_key:
             await in_thread(log.refuse_repetition, question)
+        if question.refused is not None:
+            raise question.refused
         async with limits.slot(question.client.pk, question.visitor):
             question, reserved = await _reserve(question)
             if reserved.again:
@@ -102,7 +104,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
         started.set_exception(error)
     finally:
-        if not billed:
+        if not billed and question.refused is None:
             await limits.withdraw(question.client, question.admission)
 
 

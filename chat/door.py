@@ -16,6 +16,7 @@ from tenants.addresses import address_block, client_address
 from tenants.callers import Caller, Kind, authenticate, knows, require_scope
 from tenants.cors import cors_headers
 from tenants.errors import ApiError
+from tenants.models import Client
 
 MAX_BODY_BYTES = 64 * 1024
 closing = False  # this process is shutting down: nothing new begins
@@ -52,6 +53,7 @@ async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id:
     idempotency_key = _idempotency_key(headers)
     address = visitor_address(caller, headers, peer)
     await limits.admit_visitor(client.pk, session_id, address)
+    admission, refused = await _place(client, repeatable=idempotency_key is not None)
     return Question(
         client=client,
         session_id=session_id or uuid.uuid4(),
@@ -59,11 +61,22 @@ async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id:
         trace_id=uuid.UUID(trace_id),
         text=fields["message"],
         at=timezone.now(),
-        admission=await limits.admit(client),
+        admission=admission,
+        refused=refused,
         metadata=fields.get("metadata") or {},
         idempotency_key=idempotency_key,
         visitor=address or str(session_id or ""),
     )
+
+
+async def _place(client: Client, repeatable: bool) -> tuple[limits.Admission, ApiError | None]:
+    """A place in the hour. A request that may be a repetition is not refused here: that answer has its place."""
+    try:
+        return await limits.admit(client), None
+    except ApiError as error:
+        if error.code != "RATE_LIMITED" or not repeatable:
+            raise
+        return limits.full_hour(client), error
 
 
 def visitor_address(caller: Caller, headers: Mapping[str, str], peer: str | None) -> str:

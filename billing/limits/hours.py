@@ -77,6 +77,13 @@ async def admit(client: Client) -> Admission:
     return Admission(limit, max(0, limit - place), _reset(hour), place > limit, hour, now)
 
 
+def full_hour(client: Client) -> Admission:
+    """For the headers of an answer that takes no place, while the hour has none left (a repeated request)."""
+    now = timezone.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return Admission(plans.hourly_limit(client), 0, _reset(hour), False, hour, now)
+
+
 async def withdraw(client: Client, admission: Admission) -> None:
     """Give the place back: the request never reached a model. Costs nothing when it fails (the books decide)."""
     key = _key(client.pk, admission.hour)

@@ -13,6 +13,7 @@ from chat.llms.registry import Model
 from chat.models import Message
 from chat.tape import Event
 from knowledge.search import Passage
+from tenants.errors import ApiError
 from tenants.models import Client
 
 
@@ -28,6 +29,7 @@ class Question:
     admission: Admission
     metadata: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    refused: ApiError | None = None  # the hour is full: only a repeated request is answered, with the first answer
     new_session: bool = False  # it begins with this question
     visitor: str = ""  # whose answers at once are limited; empty: only the client's
 

@@ -35,6 +35,16 @@ async def test_the_same_key_replays_the_answer_and_is_billed_once(
     assert (await chat(stranger_key, {"message": "Another?"}, idempotency_key="k")).status == 200
 
 
+async def test_a_full_hour_still_repeats_what_was_answered(shop: Client, acme_key: str, provider: LlmServer) -> None:
+    await in_thread(lambda: Client.objects.filter(pk=shop.pk).update(hourly_limit=1, hard_cap=True))
+    first = await chat(acme_key, idempotency_key="k")
+    again = await chat(acme_key, idempotency_key="k")
+    assert (first.status, again.status) == (200, 200) and again.json == first.json
+    assert (again.headers["x-ratelimit-limit"], again.headers["x-ratelimit-remaining"]) == ("1", "0")
+    assert (await chat(acme_key, idempotency_key="another")).error == (429, "RATE_LIMITED")
+    assert (await chat(acme_key)).error == (429, "RATE_LIMITED")
+
+
 async def test_a_key_can_be_used_anew_after_a_day(shop: Client, acme_key: str, provider: LlmServer) -> None:
     await chat(acme_key, idempotency_key="k")
     await in_thread(_age, shop, timedelta(hours=25))
