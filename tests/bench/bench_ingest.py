@@ -94,7 +94,7 @@ def measure() -> None:
                 name = f"{file_type} {number}"
                 upload = Upload(name, data + b"\n" * turn, file_type, f"{name}.{file_type}")
                 warm = turn > 0  # the first round starts the parser and fills caches
-                spent.bare(lambda p=path, i=turn * 1000 + number, t=file_type: bare(bare_client, p, t, i), warm)
+                spent.bare(lambda c=bare_client, p=path, i=turn * 1000 + number, t=file_type: bare(c, p, t, i), warm)
                 submit(client, upload)
                 spent.product(lambda: (ingest_next(), 0)[1], warm)
         spent.report(file_type, len(files) * (ROUNDS - 1))
