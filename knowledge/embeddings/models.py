@@ -51,12 +51,16 @@ UNMEASURED = Ranking(0.4, 0.5, 0.1, middle=0.2, threshold=0.4)
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """A model at one size. `provider` is "local" or "openai" (any server that speaks its embeddings call)."""
+    """A model at one size. `provider` is "local" or "openai" (any server that speaks its embeddings call).
+
+    `price`: dollars per million tokens, OpenAI's published ones of November 2026.
+    """
 
     name: str
     dimensions: int
     provider: str = "openai"
     shortens: bool = False  # the provider can cut vectors to fewer dimensions
+    price: str = "0"
 
     @property
     def ranking(self) -> Ranking:
@@ -71,8 +75,8 @@ MODELS = {
     model.name: model
     for model in (
         EmbeddingModel("all-minilm-l6-v2", 384, provider="local"),
-        EmbeddingModel("text-embedding-3-small", 1536, shortens=True),
-        EmbeddingModel("text-embedding-3-large", 3072, shortens=True),
+        EmbeddingModel("text-embedding-3-small", 1536, shortens=True, price="0.02"),
+        EmbeddingModel("text-embedding-3-large", 3072, shortens=True, price="0.13"),
     )
 }
 

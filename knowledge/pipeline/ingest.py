@@ -19,6 +19,7 @@ from billing import ledger
 from knowledge.chunking import Span, chunk
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.base import ignore_progress
+from knowledge.embeddings.models import model_of
 from knowledge.models import Chunk, Document, DocumentVersion, chunk_id
 from knowledge.parsers import Parsed, ParseError, parse
 from knowledge.pipeline import remains
@@ -199,8 +200,9 @@ def store_chunks(
     vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
     if tokens:
         with client_scope(store.client_id):
-            usage = ledger.Tokens(store.model.rpartition("@")[0], prompt_tokens=tokens)
-            ledger.record(request_id=request_id, kind="embedding", usage=usage)
+            model = model_of(store.model)
+            usage = ledger.Tokens(model.name, prompt_tokens=tokens)
+            ledger.record(request_id=request_id, kind="embedding", usage=usage, prices={"input": model.price})
     store.upsert([Point(c.id, c.version_id, c.text, v) for c, v in zip(chunks, vectors, strict=True)])
 
 
