@@ -359,6 +359,11 @@ def _house() -> House:
     return _houses[loop]
 
 
+def redis_client() -> redis.Redis:
+    """This event loop's client of Redis."""
+    return _house().redis()
+
+
 def kept(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
     """This process's own tape of an answer."""
     return _house().tapes.get((client_id, trace_id))
@@ -397,7 +402,7 @@ def _id(last: int) -> str:
 
 
 def _key(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
-    return f"answer:{client_id}:{trace_id}"
+    return f"tape:{client_id}:{trace_id}"
 
 
 def _alive(owner: str) -> str:

@@ -84,7 +84,7 @@ async def _visit(plan: Plan, seen: Seen, numbers: Any, delay: float) -> None:
         lines = [f"POST {plan.path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in plan.headers.items()]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 first, whole = await visitor.ask("\r\n".join([*lines, "", ""]).encode() + body)
         except (ConnectionError, TimeoutError) as error:
             seen.failures.append(f"{error!r}"[:500] + visitor.tail.decode("latin1")[:500])

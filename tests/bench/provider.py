@@ -43,11 +43,9 @@ class Provider(asyncio.Protocol):
             return
         if at < len(self.pieces) - 1:
             self.transport.write(chunked(self.pieces[at]))
-            if self.gap:
-                asyncio.get_running_loop().call_at(due + self.gap, self._say, at + 1, due + self.gap)
-                return
-            return self._say(at + 1, due)
-        self.transport.write(chunked(self.pieces[-1]) + b"0\r\n\r\n")
+            asyncio.get_running_loop().call_at(due + self.gap, self._say, at + 1, due + self.gap)
+        else:
+            self.transport.write(chunked(self.pieces[-1]) + b"0\r\n\r\n")
 
 
 def content_length(head: bytes) -> int:

@@ -131,7 +131,7 @@ async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Clie
     trace_id, session_id = uuid.uuid4(), uuid.uuid4()
     house = tapes._house()
     fields = {"events": '[["start", {}], ["chunk", "You"]]', "owner": "dead", "session": str(session_id)}
-    await house.redis().xadd(f"answer:{shop.pk}:{trace_id}", fields, id="2-0")
+    await house.redis().xadd(f"tape:{shop.pk}:{trace_id}", fields, id="2-0")
     tape = await tapes.find(shop.pk, trace_id)
     assert tape is not None and tape.session_id == session_id
     async with asyncio.timeout(10):
