@@ -6,7 +6,6 @@ left are told to go on elsewhere, and every answer's row is completed. A second 
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,6 @@ from twisted.internet.endpoints import quoteStringArgument
 
 reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
-SWITCH_SECONDS = 0.001
 
 
 class WebServer(Server):
@@ -31,7 +29,6 @@ class WebServer(Server):
         self.ending: asyncio.Task | None = None
 
     def run(self) -> None:
-        sys.setswitchinterval(SWITCH_SECONDS)
         reactor.callWhenRunning(self._at_start)
         super().run()
 

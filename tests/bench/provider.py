@@ -34,6 +34,9 @@ class Provider(asyncio.Protocol):
         if not ended or len(body) < content_length(head):
             return
         self.received = b""
+        if not self.first and not self.gap:
+            self.transport.write(HEAD + b"".join(map(chunked, self.pieces)) + b"0\r\n\r\n")
+            return
         self.transport.write(HEAD + chunked(self.pieces[0]))
         loop = asyncio.get_running_loop()
         loop.call_later(self.first, self._say, 1, loop.time() + self.first)
