@@ -136,7 +136,6 @@ ABANDONED_SECONDS = env.float("ABANDONED_SECONDS", default=10.0)  # 0: an answer
 SHUTDOWN_SECONDS = env.float("SHUTDOWN_SECONDS", default=30.0)  # what running answers get to finish after SIGTERM
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
-os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(BASE_DIR / "knowledge" / "data" / "tiktoken"))
 
 # --- limits and bills ---------------------------------------------------------------------------------
 CURRENCY = env.str("CURRENCY", default="USD")
