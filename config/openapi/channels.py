@@ -1,0 +1,45 @@
+"""The routes that Channels serves (chat/routing.py), and the protocols of events in words."""
+
+from config.openapi.operations import REFUSED, TOKEN, WIDGET, Operation, header, query
+from config.openapi.shapes import TEXT, Schema
+
+ERRORS = (*REFUSED, 402, 409, 429, 500, 502, 503, 504)
+KEY = header("Idempotency-Key", "The same key and question within 24 hours get the same answer, billed once.",
+             {"type": "string", "minLength": 1, "maxLength": 255})  # fmt: skip
+
+EVENTS = """The response is a stream of Server-Sent Events, each with an `id`, in this order:
+
+| event | data |
+| --- | --- |
+| `start` | `{"traceId", "sessionId", "sessionToken"}` |
+| `chunk`, many | a piece of the answer: text, not JSON. Their concatenation is the whole answer |
+| `sources` | a JSON array of Source |
+| `usage` | Usage as JSON |
+| `done` | `[DONE]` |
+| `error`, instead of what would follow | `{"code", "message", "traceId"}` |
+
+A failure before `start` is an ordinary JSON error. Lines that begin with a colon keep the connection alive."""
+
+WEBSOCKET = """A WebSocket at `/ws/widget/chat` carries the same events. Texts are JSON.
+
+1. Within 10 seconds: `{"type": "auth", "apiKey": "pk_live_…", "sessionId"?, "sessionToken"?}`, answered by
+   `{"event": "ready", "data": {"sessionId"}}`.
+2. `{"type": "ask", "id": "q1", "message": "…", "metadata"?}`, several at once if need be; each is answered by
+   `{"id": "q1", "event": "start | chunk | sources | usage | done | error", "data": …, "eventId": "1"}` in the order
+   of the event stream.
+3. `{"type": "ping"}` is answered by `{"event": "pong"}`.
+
+Close codes: 4400 not the protocol, 4401 no or a wrong key, 4403 the origin or client is not allowed."""
+
+_body = {"application/json": "Question"}
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("/api/widget/chat", "post"): Operation("Ask", WIDGET, {200: "Answer"}, ERRORS, _body, (KEY,)),
+    ("/api/widget/chat/stream", "post"): Operation("Ask, and get the answer as it is written", WIDGET, {200: "Events"},
+        ERRORS, _body, (KEY,), EVENTS),
+    ("/api/widget/chat/stream/{trace_id}", "get"): Operation("The rest of an answer, followed live", WIDGET,
+        {200: "Events"}, REFUSED, {}, (TOKEN, header("Last-Event-ID", "The last event that came."),
+        query("after", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "The same, for who can't set headers.")), EVENTS),
+}  # fmt: skip
+_names: Schema = {"type": "string", "enum": ["start", "chunk", "sources", "usage", "done", "error"]}
+EVENT: Schema = {"type": "object", "properties": {"id": TEXT, "event": _names, "data": TEXT}, "required": ["data"]}
+EVENT_STREAM: Schema = {"text/event-stream": {"schema": EVENT}}
