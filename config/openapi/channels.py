@@ -3,7 +3,7 @@
 from config.openapi.operations import REFUSED, TOKEN, WIDGET, Operation, header, query
 from config.openapi.shapes import TEXT, Schema
 
-ERRORS = (*REFUSED, 402, 409, 429, 500, 502, 503, 504)
+ERRORS = (*REFUSED, 402, 409, 413, 429, 500, 502, 503, 504)
 KEY = header("Idempotency-Key", "The same key and question within 24 hours get the same answer, billed once.",
              {"type": "string", "minLength": 1, "maxLength": 255})  # fmt: skip
 

@@ -40,7 +40,7 @@ def test_a_body_over_the_limit_is_refused_in_the_contracts_words(
 
 def test_a_chat_question_has_its_own_smaller_limit(product: Product) -> None:
     status, _, body = post(product, "/api/widget/chat", 100_000, False)
-    assert (status, json.loads(body)["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert (status, json.loads(body)["error"]["code"]) == (413, "FILE_TOO_LARGE")
 
 
 def test_a_body_without_end_costs_no_memory_and_is_cut(product: Product) -> None:
