@@ -12,7 +12,6 @@ USES = {
     ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
     ("billing/payments/__init__.py", "the provider names an event, not a client"),
     ("billing/tasks.py", "the books of all clients are kept by one job"),
-    ("config/middleware.py", "support staff work across clients"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
     ("knowledge/management/commands/worker_health.py", "the health check looks at every client's documents"),
     ("knowledge/pipeline/reindex.py", "reindex serves one client after the other"),
@@ -21,6 +20,7 @@ USES = {
     ("knowledge/queue.py", "this process owns the queue: what an earlier one left is taken up again"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
+    ("tenants/staff.py", "support staff work across clients"),
     ("tenants/management/lookup.py", "the operator names a key, not its client"),
 }
 
