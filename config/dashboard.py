@@ -55,7 +55,11 @@ def _charts(costs: bool) -> list[dict[str, Any]]:
 
     def values(*names: str, second: str = "") -> list[tuple[str, float, float]]:
         return [
-            (_day(day), float(sum(by_day.get(day, {}).get(n) or 0 for n in names)), float(by_day.get(day, {}).get(second) or 0))
+            (
+                _day(day),
+                float(sum(by_day.get(day, {}).get(n) or 0 for n in names)),
+                float(by_day.get(day, {}).get(second) or 0),
+            )
             for day in days
         ]
 
@@ -118,7 +122,9 @@ def _month(request: HttpRequest) -> dict[str, str]:
     """What the month brings as things stand, and what its answers have cost in models."""
     now = timezone.now()
     sums = UsageHour.objects.filter(date__gte=now.date().replace(day=1)).aggregate(Sum("overage_cents"), Sum("cost"))
-    paying = clients_of(request).filter(status=Client.Status.ACTIVE).values_list("tier").annotate(Count("pk")).order_by()
+    paying = (
+        clients_of(request).filter(status=Client.Status.ACTIVE).values_list("tier").annotate(Count("pk")).order_by()
+    )
     subscriptions = sum(plan_at(tier).subscription_cents * count for tier, count in paying)
     overage = sums["overage_cents__sum"] or 0
     return {

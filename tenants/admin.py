@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
@@ -20,7 +19,15 @@ from tenants.staff import ATTEMPT, LOGIN
 
 STATUS_LABELS = {"active": "success", "paused": "warning", "disabled": "danger"}
 TERMS = ("status", "tier", "model", "hourly_limit", "hard_cap", "overage_cents")  # what changes bills or service
-ANSWERS = ("name", "allowed_domains", "require_origin", "instructions", "no_answer_text", "alert_threshold", "alert_email")
+ANSWERS = (
+    "name",
+    "allowed_domains",
+    "require_origin",
+    "instructions",
+    "no_answer_text",
+    "alert_threshold",
+    "alert_email",
+)
 
 
 @admin.register(Client)

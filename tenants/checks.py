@@ -39,7 +39,9 @@ def check_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -
 
 def _model_errors(model: type[models.Model]) -> Iterator[CheckMessage]:
     if not issubclass(model, ClientOwned):
-        if model._meta.label not in DECIDES_SCOPES and any(field.related_model is Client for field in model._meta.concrete_fields):
+        if model._meta.label not in DECIDES_SCOPES and any(
+            field.related_model is Client for field in model._meta.concrete_fields
+        ):
             message = "A model with a client derives from tenants.scoping.ClientOwned."
             yield Error(message, obj=model, id="tenants.E001")
         return

@@ -41,6 +41,9 @@ class LoginForm(AuthenticationForm):
         return cleaned
 
     def _check_code(self, user: Any) -> None:
-        if any(devices_for_user(user)) and match_token(user, self.cleaned_data.get("code", "").replace(" ", "")) is None:
+        if (
+            any(devices_for_user(user))
+            and match_token(user, self.cleaned_data.get("code", "").replace(" ", "")) is None
+        ):
             self.user_cache = None
             raise self.get_invalid_login_error()

@@ -187,7 +187,8 @@ class StaffMember(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(role="client", client__isnull=False) | (~models.Q(role="client") & models.Q(client=None)),
+                condition=models.Q(role="client", client__isnull=False)
+                | (~models.Q(role="client") & models.Q(client=None)),
                 name="own_staff_have_a_client",
                 violation_error_message="A client's own staff belong to one client; support and billing to none.",
             )

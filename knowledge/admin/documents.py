@@ -48,7 +48,11 @@ class StatusFilter(admin.SimpleListFilter):
         return [(name, label) for name, (label, _) in self.STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(latest__status__in=self.STATES[self.value()][1]) if self.value() in self.STATES else queryset
+        return (
+            queryset.filter(latest__status__in=self.STATES[self.value()][1])
+            if self.value() in self.STATES
+            else queryset
+        )
 
 
 @admin.register(Document)

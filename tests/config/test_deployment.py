@@ -26,7 +26,9 @@ def test_everything_is_there_and_healthy_before_what_needs_it(services: dict[str
 def test_only_the_migration_knows_the_owner_of_the_tables(services: dict[str, Any]) -> None:
     knowing = [name for name, service in services.items() if "DATABASE_OWNER_URL" in service.get("environment", {})]
     assert knowing == ["migrate"]
-    assert all("support_chat:" in services[name]["environment"]["DATABASE_URL"] for name in ("migrate", "web", "worker"))
+    assert all(
+        "support_chat:" in services[name]["environment"]["DATABASE_URL"] for name in ("migrate", "web", "worker")
+    )
 
 
 def test_the_commands_exist(services: dict[str, Any]) -> None:

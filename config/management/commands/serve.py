@@ -69,7 +69,9 @@ def _wait_for_documents() -> None:
     """Until what was uploaded is ingested (the demo's documents at the first start), so that the first question is
     answered from all of it."""
     waiting = queue.depth()
-    with tqdm(total=waiting, desc="Reading documents", unit="document", disable=None if waiting else True, leave=False) as bar:
+    with tqdm(
+        total=waiting, desc="Reading documents", unit="document", disable=None if waiting else True, leave=False
+    ) as bar:
         while left := queue.depth():
             bar.update(waiting - left - bar.n)
             time.sleep(0.1)
