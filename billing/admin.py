@@ -158,7 +158,7 @@ class BillingEventAdmin(ReadOnly, DeskAdmin):
         return request.user.has_perm("billing.change_billingevent")
 
 
-# --- on a client's page ------------------------------------------------------------------------------------------------
+# --- on a client's page ---------------------------------------------------------------------------------------------
 
 
 def _usage(request: HttpRequest, client: Client) -> dict[str, Any]:

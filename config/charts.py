@@ -38,7 +38,8 @@ def bars(
 def _bar(x: float, width: float, height: float, floor: int, name: str) -> str:
     if height <= 0:
         return ""
-    return f'<rect class="{name}" x="{x:.1f}" y="{floor - height:.1f}" width="{width:.1f}" height="{height:.1f}" rx="1.5"/>'
+    place = f'x="{x:.1f}" y="{floor - height:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    return f'<rect class="{name}" {place} rx="1.5"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

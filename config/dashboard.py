@@ -144,7 +144,7 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%b}"
 
 
-# --- the menu -----------------------------------------------------------------------------------------------------------
+# --- the menu ---
 
 MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     ("", (("Dashboard", "dashboard", "admin:index", ""),)),
@@ -171,7 +171,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Budgets", "savings", "admin:billing_budget_changelist", "billing.view_budget"),
             ("Alerts", "notifications", "admin:billing_alert_changelist", "billing.view_alert"),
             ("Payment events", "sync", "admin:billing_billingevent_changelist", "billing.view_billingevent"),
-            ("Payment accounts", "account_balance", "admin:billing_paymentaccount_changelist", "billing.view_paymentaccount"),
+            ("Payment accounts", "account_balance", "admin:billing_paymentaccount_changelist", "billing.view_paymentaccount"),  # noqa: E501
         ),
     ),
     (

@@ -199,7 +199,7 @@ class StaffMember(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Something done, or seen across clients, in the admin; never changed or deleted. Holds settings, no transcripts."""
+    """Something done, or seen across clients, in the admin; never changed or deleted. Holds no transcripts."""
 
     at = models.DateTimeField(auto_now_add=True, db_index=True)
     actor = models.CharField(max_length=150, help_text="The user name.")

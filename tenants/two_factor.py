@@ -70,5 +70,6 @@ def drawing(text: str) -> SafeString:
     squares = "".join(f"M{x} {y}h1v1h-1z" for y in range(size) for x in range(size) if code.isDark(y, x))
     return mark_safe(  # numbers and fixed words only
         f'<svg viewBox="-2 -2 {size + 4} {size + 4}" width="220" height="220" role="img" aria-label="QR code">'
-        f'<rect x="-2" y="-2" width="{size + 4}" height="{size + 4}" fill="#fff"/><path d="{squares}" fill="#000"/></svg>'
+        f'<rect x="-2" y="-2" width="{size + 4}" height="{size + 4}" fill="#fff"/>'
+        f'<path d="{squares}" fill="#000"/></svg>'
     )
