@@ -1,22 +1,24 @@
 """Plans, use and bills at the desk. The books are read there, never rewritten."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from billing.models import (
     Alert,
     BillingEvent,
     Budget,
+    HourCount,
     Invoice,
     InvoiceLine,
     PaymentAccount,
@@ -26,25 +28,17 @@ from billing.models import (
     UsageRecord,
 )
 from billing.money import money
+from billing.plans import hourly_limit, refuses_over_limit
+from tenants.desk import CLIENT_FILTER, DeskAdmin, Panel, ReadOnly, add_panel
+from tenants.models import Client
 
+DAYS_SHOWN = 14
+INVOICES_SHOWN = 12
 EVENT_LABELS = {"processed": "success", "pending": "info", "failed": "danger"}
 
 
-class ReadOnly:
-    """Facts, made by the program."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(Plan)
-class PlanAdmin(ModelAdmin):
+class PlanAdmin(DeskAdmin):
     list_display = ("tier", "effective_from", "requests_per_hour", "overage", "documents", "subscription_cents")
     list_filter = ("tier",)
 
@@ -57,7 +51,7 @@ class PlanAdmin(ModelAdmin):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnly, ModelAdmin):
+class SubscriptionAdmin(ReadOnly, DeskAdmin):
     list_display = ("client", "tier", "starts", "ends")
     list_filter = ("tier",)
     search_fields = ("client__name",)
@@ -65,34 +59,31 @@ class SubscriptionAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(UsageHour)
-class UsageHourAdmin(ReadOnly, ModelAdmin):
+class UsageHourAdmin(ReadOnly, DeskAdmin):
     list_display = ("client", "date", "hour", "requests", "overage", "cached", "errors", "cost", "p50_ms", "p95_ms")
-    list_filter = ("client",)
-    date_hierarchy = "date"
+    list_filter = (CLIENT_FILTER,)
     list_select_related = ("client",)
-    show_full_result_count = False
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnly, ModelAdmin):
+class UsageRecordAdmin(ReadOnly, DeskAdmin):
     list_display = ("at", "client", "kind", "model", "prompt_tokens", "completion_tokens", "cost", "cached", "overage")
-    list_filter = ("kind", "cached", "overage", "failed", "client")
+    list_filter = ("kind", "cached", "overage", "failed", CLIENT_FILTER)
     search_fields = ("request_id",)
     list_select_related = ("client",)
-    show_full_result_count = False
 
 
 @admin.register(Budget)
-class BudgetAdmin(ModelAdmin):
+class BudgetAdmin(DeskAdmin):
     list_display = ("client", "monthly")
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnly, ModelAdmin):
+class AlertAdmin(ReadOnly, DeskAdmin):
     list_display = ("client", "kind", "period", "used", "limit", "sent", "attempts")
-    list_filter = ("kind", "client")
+    list_filter = ("kind", CLIENT_FILTER)
     list_select_related = ("client",)
 
 
@@ -103,7 +94,7 @@ class InvoiceLineInline(ReadOnly, TabularInline):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnly, ModelAdmin):
+class InvoiceAdmin(ReadOnly, DeskAdmin):
     list_display = ("number", "kind", "month", "client_name", "total", "issued", "files")
     list_filter = ("kind", "month")
     search_fields = ("number", "client_name")
@@ -139,14 +130,14 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(PaymentAccount)
-class PaymentAccountAdmin(ModelAdmin):
+class PaymentAccountAdmin(DeskAdmin):
     list_display = ("client", "customer_id")
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
 
 
 @admin.register(BillingEvent)
-class BillingEventAdmin(ReadOnly, ModelAdmin):
+class BillingEventAdmin(ReadOnly, DeskAdmin):
     list_display = ("identifier", "line", "status", "attempts", "error", "processed")
     list_filter = ("state",)
     search_fields = ("identifier",)
@@ -165,3 +156,35 @@ class BillingEventAdmin(ReadOnly, ModelAdmin):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("billing.change_billingevent")
+
+
+# --- on a client's page ---------------------------------------------------------------------------------------------
+
+
+def _usage(request: HttpRequest, client: Client) -> dict[str, Any]:
+    """The last days of the ledger's figures, and how much of the present hour is used."""
+    now = timezone.now()
+    since = (now - timedelta(days=DAYS_SHOWN - 1)).date()
+    sums = {name: Sum(name) for name in ("requests", "overage", "cached", "errors", "cost")}
+    days = UsageHour.objects.filter(client=client, date__gte=since).values("date").annotate(**sums).order_by("-date")
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    count = HourCount.objects.filter(client=client, hour=hour).first()
+    limit = hourly_limit(client)
+    used = count.places if count else 0
+    return {
+        "days": list(days),
+        "used": used,
+        "limit": limit,
+        "percent": min(100, 100 * used // limit) if limit else 100,
+        "refuses": refuses_over_limit(client),
+        "costs": request.user.has_perm("tenants.see_costs"),  # type: ignore[union-attr]
+    }
+
+
+def _invoices(request: HttpRequest, client: Client) -> dict[str, Any]:
+    invoices = list(Invoice.objects.filter(client=client)[:INVOICES_SHOWN])
+    return {"invoices": [(invoice, money(invoice.total_cents, invoice.currency)) for invoice in invoices]}
+
+
+add_panel(Panel("Usage", "admin/desk/usage.html", "tenants.see_activity", _usage, 50, "usage"))
+add_panel(Panel("Invoices", "admin/desk/invoices.html", "billing.view_invoice", _invoices, 60, "invoices"))

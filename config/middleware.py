@@ -1,12 +1,16 @@
 """A trace id and security headers on every response, and the admin's explicit scope."""
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import Resolver404, resolve, reverse
 
+from tenants import audit, staff, two_factor
 from tenants.errors import trace_id_of
-from tenants.scoping import unscoped
 
 
 class TraceMiddleware:
@@ -51,14 +55,54 @@ class SecurityHeadersMiddleware:
 
 
 class AdminScopeMiddleware:
-    """Support staff work across clients: views and lazily rendered templates of the admin run unscoped."""
+    """Whose rows a person of the desk sees: one client's, or, noted in the audit, every client's.
+
+    Views and their templates run inside that scope. A view with the attribute `scopes_itself` waits for something
+    outside (a model, an index), so it opens its scopes itself, briefly; what it may touch it asks of `staff`.
+    """
+
+    OPEN = {"admin:login", "admin:logout", "admin:jsi18n"}  # need nobody's rows
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        user = getattr(request, "user", None)
-        if request.path_info.startswith("/admin/") and user is not None and user.is_staff:
-            with unscoped("support staff work across clients"):
-                return self.get_response(request)
-        return self.get_response(request)
+        user: Any = getattr(request, "user", None)
+        if not request.path_info.startswith("/admin/") or user is None or not user.is_staff or not user.is_active:
+            return self.get_response(request)
+        view, name = _target(request)
+        if name in self.OPEN:
+            return self.get_response(request)
+        if settings.REQUIRE_TWO_FACTOR and name != "two-factor" and not two_factor.enrolled(user):
+            return HttpResponseRedirect(reverse("two-factor"))
+        if getattr(view, "scopes_itself", False):
+            response = self.get_response(request)
+            _remember(request, response)
+            return response
+        with staff.scope(user):
+            response = self.get_response(request)
+            if response.status_code >= 500:
+                transaction.set_rollback(True)
+            else:
+                _remember(request, response)
+        return response
+
+
+def _target(request: HttpRequest) -> tuple[Any, str]:
+    try:
+        match = resolve(request.path_info)
+    except Resolver404:
+        return None, ""
+    return match.func, match.view_name
+
+
+def _remember(request: HttpRequest, response: HttpResponse) -> None:
+    """Note what was seen across clients, and every change that no view has described more exactly."""
+    if response.status_code >= 400 or getattr(request, "audited", False):
+        return
+    if request.method not in ("GET", "HEAD"):
+        if 300 <= response.status_code < 400:
+            audit.note(request, "post", request.path)
+    elif staff.works_for_all(request.user) and not getattr(request, "polled", False):
+        about = getattr(request, "audit_about", None) or request.get_full_path()
+        audit.note(request, "view", about)

@@ -183,6 +183,7 @@ INSTALLED_APPS = [
     "knowledge",
     "chat",
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -194,6 +195,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_q",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
 ]
 MIDDLEWARE = [
     "config.middleware.TraceMiddleware",
@@ -224,6 +227,12 @@ TEMPLATES = [
         },
     }
 ]
+AUTHENTICATION_BACKENDS = ["tenants.staff.RoleBackend"]
+REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", default=False)  # of everyone at the desk, from the next page on
+SESSION_COOKIE_AGE = env.int("STAFF_SESSION_SECONDS", default=12 * 3600)
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+OTP_TOTP_ISSUER = "Support desk"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -232,6 +241,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+LOGIN_REDIRECT_URL = "/admin/"
 LANGUAGE_CODE = "en"
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
@@ -261,7 +271,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
-UNFOLD = {"SITE_TITLE": "Support desk", "SITE_HEADER": "Support desk"}
+UNFOLD = {
+    "SITE_TITLE": "Support desk",
+    "SITE_HEADER": "Support desk",
+    "SITE_SYMBOL": "support_agent",
+    "LOGIN": {"form": "tenants.login.LoginForm"},
+    "STYLES": ["config.dashboard.stylesheet"],
+    "SCRIPTS": ["config.dashboard.script"],
+    "DASHBOARD_CALLBACK": "config.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "config.dashboard.navigation"},
+    "ACCOUNT": {"navigation": [{"title": "Two-factor login", "link": "/admin/two-factor/"}]},
+}
 
 # --- security: loose enough for http://127.0.0.1, strict in production ---------------------------------------
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -3,6 +3,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config import health
+from tenants import two_factor
 
 widget_api: list[URLPattern | URLResolver] = [
     path("health", health.health),
@@ -11,6 +12,7 @@ widget_api: list[URLPattern | URLResolver] = [
     path("", include("chat.urls")),
 ]
 urlpatterns = [
+    path("admin/two-factor/", admin.site.admin_view(two_factor.set_up), name="two-factor"),
     path("admin/", admin.site.urls),
     path("health", health.health),
     path("health/live", health.live),

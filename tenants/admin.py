@@ -1,76 +1,215 @@
-"""Clients, widgets and keys at the support staff's desk."""
+"""Clients, widgets, keys, the staff and the audit at the desk."""
 
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
+from django.utils.html import format_html
+from unfold.admin import StackedInline
 from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminColorInputWidget
 
-from tenants import keys
-from tenants.models import ApiKey, Client, WidgetConfig
+from tenants import audit, keys
+from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
+from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
+from tenants.staff import ATTEMPT, LOGIN
 
 STATUS_LABELS = {"active": "success", "paused": "warning", "disabled": "danger"}
+TERMS = ("status", "tier", "model", "hourly_limit", "hard_cap", "overage_cents")  # what changes bills or service
+ANSWERS = (
+    "name",
+    "allowed_domains",
+    "require_origin",
+    "instructions",
+    "no_answer_text",
+    "alert_threshold",
+    "alert_email",
+)
 
 
 @admin.register(Client)
-class ClientAdmin(ModelAdmin):
-    list_display = ("name", "state", "tier", "id", "created")
+class ClientAdmin(DeskAdmin):
+    """A client's page: its settings, and below them what the other apps show of it (tenants.desk.Panel)."""
+
+    list_display = ("name", "state", "tier", "created")
     list_filter = ("status", "tier")
     search_fields = ("name", "id")
+    search_help_text = "Search by name or id"
     readonly_fields = ("id", "created")
-    show_full_result_count = False
+    change_form_outer_before_template = "admin/desk/client_links.html"
+    change_form_outer_after_template = "admin/desk/client_panels.html"
     fieldsets = (
-        (None, {"fields": ("name", "status", "tier", "id", "created")}),
-        ("Where the widget may run", {"fields": ("allowed_domains", "require_origin")}),
-        ("Answers", {"fields": ("model", "instructions", "no_answer_text")}),
+        ("Client", {"classes": ["tab"], "fields": ("name", "status", "tier", "id", "created")}),
+        ("Domains", {"classes": ["tab"], "fields": ("allowed_domains", "require_origin")}),
+        ("Answers", {"classes": ["tab"], "fields": ("model", "instructions", "no_answer_text")}),
         (
-            "Limits and bill",
-            {"fields": ("hourly_limit", "hard_cap", "overage_cents", "alert_threshold", "alert_email")},
+            "Limits",
+            {
+                "classes": ["tab"],
+                "fields": ("hourly_limit", "hard_cap", "overage_cents", "alert_threshold", "alert_email"),
+            },
         ),
     )
 
-    @display(description="status", label=STATUS_LABELS)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return clients_of(request)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Terms and answers are changed by different people."""
+        fixed = list(self.readonly_fields)
+        fixed += [] if request.user.has_perm("tenants.change_terms") else TERMS  # type: ignore[union-attr]
+        fixed += [] if request.user.has_perm("tenants.change_answers") else ANSWERS  # type: ignore[union-attr]
+        return fixed
+
+    def get_urls(self) -> Any:
+        return [*panel_urls(self.admin_site), *super().get_urls()]
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        client = self.get_object(request, object_id)
+        if client is not None and self.has_view_permission(request, client):
+            extra_context = {**(extra_context or {}), "panels": panels(request, client), "client": client}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # `manage.py delete_client` erases a client with everything of it, and leaves a receipt
+
+    @display(description="status", label=STATUS_LABELS, ordering="status")
     def state(self, client: Client) -> str:
         return client.status
 
 
 @admin.register(WidgetConfig)
-class WidgetConfigAdmin(ModelAdmin):
-    list_display = ("client", "widget_name", "primary_color", "position")
+class WidgetConfigAdmin(DeskAdmin):
+    list_display = ("widget_name", "client", "colour", "position")
     search_fields = ("client__name", "widget_name")
+    change_form_outer_after_template = "admin/desk/widget_form_preview.html"
     list_select_related = ("client",)
+    autocomplete_fields = ("client",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("client",) if obj else ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "primary_color":
+            kwargs["widget"] = UnfoldAdminColorInputWidget
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @display(description="colour", ordering="primary_color")
+    def colour(self, config: WidgetConfig) -> str:
+        swatch = '<span class="desk-swatch" style="background:{}"></span> {}'
+        return format_html(swatch, config.primary_color, config.primary_color)
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
-    """A key is made here and shown once; after that it can only be revoked."""
+class ApiKeyAdmin(DeskAdmin):
+    """Every key that there is. Keys are made and rotated on their client's page; here they are found and revoked."""
 
     list_display = ("hint", "client", "kind", "name", "scopes", "last_used", "expires", "revoked")
-    list_filter = ("kind",)
+    list_filter = ("kind", CLIENT_FILTER)
     search_fields = ("hint", "name", "client__name")
     list_select_related = ("client",)
-    show_full_result_count = False
+    fields = list_display
+    readonly_fields = list_display
     actions = ("revoke_keys",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.list_display if obj else ("client", "kind", "name", "scopes", "expires")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.list_display if obj else ()
-
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        if change:
-            return
-        row, key = keys.mint(obj.client_id, obj.kind, name=obj.name, scopes=obj.scopes, expires=obj.expires)
-        obj.pk, obj.hint, obj.digest = row.pk, row.hint, row.digest
-        messages.success(request, f"The key, shown this once: {key}")
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.action(description="Revoke the selected keys")
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke_keys(self, request: HttpRequest, queryset: Any) -> None:
-        for row in queryset:
+        for row in queryset.filter(revoked=None):
             keys.revoke(row)
-        messages.success(request, "Revoked.")
+            audit.note(request, "revoke key", row)
+        messages.success(request, "Revoked: they stop working within two seconds.")
+
+
+class StaffMemberInline(StackedInline):
+    model = StaffMember
+    extra = 0
+    max_num = 1
+    verbose_name = verbose_name_plural = "Role at the desk"
+    autocomplete_fields = ("client",)
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, DeskAdmin):  # type: ignore[misc]  # the stubs' paginators disagree
+    """People of the desk. A role gives them exactly its rights; superusers need none."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    inlines = (StaffMemberInline,)
+    list_display = ("username", "role", "only", "is_superuser", "is_active", "last_login")
+    list_filter = ("is_active", "is_superuser", "staff_member__role")
+    list_select_related = ("staff_member__client",)
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Whoever gets a role may log in to the desk; the role itself is audited."""
+        held = StaffMember.objects.filter(user=form.instance).first()
+        super().save_formset(request, form, formset, change)
+        now = StaffMember.objects.filter(user=form.instance).first()
+        if now and not form.instance.is_staff:
+            User.objects.filter(pk=form.instance.pk).update(is_staff=True)
+        before, after = (audit.snapshot(row) if row else {} for row in (held, now))
+        if before != after:
+            audit.note(request, "change role", form.instance, before, after, now.client_id if now else None)
+
+    @display(description="role")
+    def role(self, user: User) -> str:
+        return "superuser" if user.is_superuser else getattr(getattr(user, "staff_member", None), "role", "none")
+
+    @display(description="only for")
+    def only(self, user: User) -> str:
+        return str(getattr(getattr(user, "staff_member", None), "client", None) or "")
+
+
+class ActionFilter(admin.SimpleListFilter):
+    """The commonest kinds of events; looking for them all would read every row."""
+
+    title = "what was done"
+    parameter_name = "did"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in ("view", "add", "change", "delete", "make key", "revoke key", LOGIN, ATTEMPT)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(action=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly, DeskAdmin):
+    """Who did what, and who looked at what across clients."""
+
+    list_display = ("at", "actor", "action", "subject", "about", "address")
+    list_filter = (ActionFilter,)
+    search_fields = ("actor", "name", "object", "client_id")
+    search_help_text = "Search by person, row or client id"
+    fields = ("at", "actor", "address", "action", "name", "object", "client_id", "before", "after")
+
+    @display(description="what")
+    def subject(self, event: AuditEvent) -> str:
+        return event.name or event.object
+
+    @display(description="client")
+    def about(self, event: AuditEvent) -> str:
+        return str(event.client_id or "")

@@ -163,3 +163,65 @@ class Erasure(models.Model):
             "after": self.after,
             "kept": self.kept,
         }
+
+
+class StaffMember(models.Model):
+    """What a user of the admin may do there, and for which client only; tenants/staff.py says what each role may."""
+
+    class Role(models.TextChoices):
+        SUPPORT = "support", "Support: every client, no keys, no money"
+        BILLING = "billing", "Billing: plans, limits, bills of every client"
+        CLIENT = "client", "Client's own staff: one client only"
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="staff_member")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.CLIENT)
+    client = models.ForeignKey(
+        Client,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The only client this person sees; for a client's own staff, and for nobody else.",
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(role="client", client__isnull=False)
+                | (~models.Q(role="client") & models.Q(client=None)),
+                name="own_staff_have_a_client",
+                violation_error_message="A client's own staff belong to one client; support and billing to none.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.get_role_display()
+
+
+class AuditEvent(models.Model):
+    """Something done, or seen across clients, in the admin; never changed or deleted. Holds no transcripts."""
+
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    actor = models.CharField(max_length=150, help_text="The user name.")
+    address = models.CharField(max_length=45, blank=True)
+    action = models.CharField(max_length=30)
+    client_id = models.UUIDField(null=True, db_index=True, help_text="The client it was about, if it was about one.")
+    object = models.CharField(max_length=500, blank=True, help_text="A row's model and id, or the page.")
+    name = models.CharField(max_length=200, blank=True, help_text="What the row was called then.")
+    before = models.JSONField(default=dict, help_text="The changed values, as they were.")
+    after = models.JSONField(default=dict, help_text="The changed values, as they became.")
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [models.Index(fields=["action", "actor", "at"], name="audit_by_action_and_actor")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor}: {self.action} {self.name or self.object}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise RuntimeError("an audit event is never changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise RuntimeError("an audit event is never deleted")

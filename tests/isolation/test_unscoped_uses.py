@@ -13,7 +13,6 @@ USES = {
     ("billing/payments/__init__.py", "the provider names an event, not a client"),
     ("billing/tasks.py", "the books of all clients are kept by one job"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
-    ("config/middleware.py", "support staff work across clients"),
     ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
     ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
@@ -25,6 +24,7 @@ USES = {
     ("knowledge/queue.py", "this process owns the queue: what an earlier one left is taken up again"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
+    ("tenants/staff.py", "support staff work across clients"),
     ("tenants/management/lookup.py", "the operator names a key, not its client"),
 }
 

@@ -1,0 +1,208 @@
+"""The desk's first page: the last weeks in charts, and what needs a person now. Also its menu and its files."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, F, Max, QuerySet, Sum
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils import timezone
+
+from billing.models import HourCount, UsageHour
+from billing.money import money
+from billing.plans import hourly_limit, plan_at
+from chat.models import Message
+from config.charts import bars
+from knowledge.models import Callback, Document, DocumentVersion
+from tenants.desk import clients_of
+from tenants.models import Client
+
+DAYS = 30
+REFUSAL_DAYS = 14  # no hourly figures are kept of refusals, so fewer rows are read for them
+SHOWN = 8
+BUSIEST = 200  # clients looked at for "near a limit"
+MOST = 1_000  # nothing is counted beyond
+SUMMED = ("requests", "cached", "errors", "prompt_tokens", "completion_tokens", "cost", "overage_cents")
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What config/templates/admin/index.html shows; each part only to who may see it, in the scope of the request."""
+    may = request.user.has_perm  # type: ignore[union-attr]
+    costs = may("tenants.see_costs")
+    if may("tenants.see_activity"):
+        context |= {"charts": _charts(costs), "busiest": _busiest(), "near": _near_limit(), "costs": costs}
+    if may("chat.view_message"):
+        context["refusals"] = _refusals()
+    if may("knowledge.view_document"):
+        context["failed"] = _failed()
+    if may("knowledge.view_callback"):
+        context["callbacks"] = _undelivered()
+    if costs:
+        context["month"] = _month(request)
+    return context
+
+
+def _charts(costs: bool) -> list[dict[str, Any]]:
+    today = timezone.now().date()
+    first = today - timedelta(days=DAYS - 1)
+    sums = {f"sum_{name}": Sum(name) for name in SUMMED}
+    rows = UsageHour.objects.filter(date__gte=first).values("date").annotate(**sums, slowest=Max("p95_ms"))
+    by_day = {row["date"]: row for row in rows.order_by("date")}
+    days = [first + timedelta(days=n) for n in range(DAYS)]
+
+    def values(*names: str, second: str = "") -> list[tuple[str, float, float]]:
+        return [
+            (
+                _day(day),
+                float(sum(by_day.get(day, {}).get(n) or 0 for n in names)),
+                float(by_day.get(day, {}).get(second) or 0),
+            )
+            for day in days
+        ]
+
+    charts = [
+        ("Answers", "of which from the cache", bars(values("sum_requests", second="sum_cached"), "Answers a day")),
+        ("Tokens", "of which written by models", bars(
+            values("sum_prompt_tokens", "sum_completion_tokens", second="sum_completion_tokens"), "Tokens a day")),
+        ("Slowest hour's 95th percentile", "", bars(
+            values("slowest"), "Latency a day", lambda ms: f"{ms / 1000:.1f} s")),
+        ("Errors", "", bars(values("sum_errors"), "Errors a day")),
+    ]  # fmt: skip
+    if costs:
+        charts.append(("Model cost", "", bars(values("sum_cost"), "Cost a day", lambda dollars: f"${dollars:,.2f}")))
+    return [{"title": title, "second": second, "svg": svg} for title, second, svg in charts]
+
+
+def _refusals() -> Any:
+    """Questions a day that the documents did not answer."""
+    first = timezone.now().date() - timedelta(days=REFUSAL_DAYS - 1)
+    refused = Message.objects.filter(created__date__gte=first, outcome=Message.Outcome.REFUSED)
+    counted = dict(refused.annotate(day=TruncDate("created")).values_list("day").annotate(Count("pk")).order_by())
+    days = [first + timedelta(days=n) for n in range(REFUSAL_DAYS)]
+    return bars([(_day(day), counted.get(day, 0), 0) for day in days], "Refusals a day")
+
+
+def _busiest() -> list[dict[str, Any]]:
+    """The clients with most answers in the last DAYS."""
+    first = timezone.now().date() - timedelta(days=DAYS - 1)
+    rows = UsageHour.objects.filter(date__gte=first).values("client_id", name=F("client__name"))
+    sums = {name: Sum(name) for name in ("requests", "cached", "errors", "cost")}
+    return list(rows.annotate(**sums).order_by("-requests")[:SHOWN])
+
+
+def _near_limit() -> list[dict[str, Any]]:
+    """Clients that have used as much of this hour as they want to be warned of."""
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    counts = HourCount.objects.filter(hour=hour, places__gt=0).select_related("client").order_by("-places")[:BUSIEST]
+    near = []
+    for count in counts:
+        limit = hourly_limit(count.client)
+        percent = 100 * count.places // limit if limit else 100
+        if percent >= count.client.alert_threshold:
+            near.append({"client": count.client, "used": count.places, "limit": limit, "percent": min(percent, 100)})
+    return sorted(near, key=lambda row: -row["percent"])[:SHOWN]
+
+
+def _failed() -> dict[str, Any]:
+    documents = Document.objects.filter(latest__status=DocumentVersion.Status.FAILED)
+    rows = documents.select_related("client", "latest").defer("latest__text")[:SHOWN]
+    return {"rows": list(rows), "count": _counted(documents)}
+
+
+def _undelivered() -> dict[str, Any]:
+    """Callbacks that were tried in vain; without a next attempt they were given up."""
+    callbacks = Callback.objects.filter(attempts__gt=0)
+    return {"rows": list(callbacks.select_related("client", "document")[:SHOWN]), "count": _counted(callbacks)}
+
+
+def _month(request: HttpRequest) -> dict[str, str]:
+    """What the month brings as things stand, and what its answers have cost in models."""
+    now = timezone.now()
+    sums = UsageHour.objects.filter(date__gte=now.date().replace(day=1)).aggregate(Sum("overage_cents"), Sum("cost"))
+    paying = (
+        clients_of(request).filter(status=Client.Status.ACTIVE).values_list("tier").annotate(Count("pk")).order_by()
+    )
+    subscriptions = sum(plan_at(tier).subscription_cents * count for tier, count in paying)
+    overage = sums["overage_cents__sum"] or 0
+    return {
+        "name": f"{now:%B}",
+        "revenue": money(subscriptions + overage, settings.CURRENCY),
+        "overage": money(overage, settings.CURRENCY),
+        "cost": f"${sums['cost__sum'] or 0:,.2f}",
+    }
+
+
+def _counted(rows: QuerySet[Any]) -> str:
+    count = rows.order_by()[: MOST + 1].count()
+    return f"{MOST:,}+" if count > MOST else str(count)
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+# --- the menu ---
+
+MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
+    ("", (("Dashboard", "dashboard", "admin:index", ""),)),
+    (
+        "Desk",
+        (
+            ("Clients", "storefront", "admin:tenants_client_changelist", "tenants.view_client"),
+            ("Knowledge", "description", "admin:knowledge_document_changelist", "knowledge.view_document"),
+            ("Passages", "segment", "admin:knowledge_chunk_changelist", "knowledge.view_chunk"),
+            ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
+            ("Messages", "chat", "admin:chat_message_changelist", "chat.view_message"),
+            ("Widgets", "palette", "admin:tenants_widgetconfig_changelist", "tenants.view_widgetconfig"),
+            ("Keys", "key", "admin:tenants_apikey_changelist", "tenants.view_apikey"),
+        ),
+    ),
+    (
+        "Money",
+        (
+            ("Invoices", "receipt_long", "admin:billing_invoice_changelist", "billing.view_invoice"),
+            ("Usage by hour", "bar_chart", "admin:billing_usagehour_changelist", "billing.view_usagehour"),
+            ("Ledger", "menu_book", "admin:billing_usagerecord_changelist", "billing.view_usagerecord"),
+            ("Plans", "sell", "admin:billing_plan_changelist", "billing.view_plan"),
+            ("Subscriptions", "event_repeat", "admin:billing_subscription_changelist", "billing.view_subscription"),
+            ("Budgets", "savings", "admin:billing_budget_changelist", "billing.view_budget"),
+            ("Alerts", "notifications", "admin:billing_alert_changelist", "billing.view_alert"),
+            ("Payment events", "sync", "admin:billing_billingevent_changelist", "billing.view_billingevent"),
+            ("Payment accounts", "account_balance", "admin:billing_paymentaccount_changelist", "billing.view_paymentaccount"),  # noqa: E501
+        ),
+    ),
+    (
+        "People",
+        (
+            ("Users", "group", "admin:auth_user_changelist", "auth.view_user"),
+            ("Audit", "history", "admin:tenants_auditevent_changelist", "tenants.view_auditevent"),
+            ("Two-factor login", "lock", "two-factor", ""),
+        ),
+    ),
+)  # fmt: skip
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu, with what this person may see."""
+    may = request.user.has_perm  # type: ignore[union-attr]
+    groups: list[dict[str, Any]] = []
+    for title, items in MENU:
+        shown = [
+            {"title": name, "icon": icon, "link": str(reverse_lazy(view))}
+            for name, icon, view, permission in items
+            if not permission or may(permission)
+        ]
+        if shown:
+            groups.append({"title": title, "separator": bool(groups), "items": shown})
+    return groups
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("desk/desk.css")
+
+
+def script(request: HttpRequest) -> str:
+    return static("desk/desk.js")

@@ -1,0 +1,145 @@
+'use strict'
+;(() => {
+  const token = () => document.querySelector('[name=csrfmiddlewaretoken]')?.value || ''
+  const post = (url, body) => fetch(url, { method: 'POST', body, headers: { 'X-CSRFToken': token() }, credentials: 'same-origin' })
+  const say = (node, text) => {
+    node.textContent = text
+  }
+
+  /** A button with data-copy="#id" copies that element's text, and says so. */
+  const copy = async (button) => {
+    const text = document.querySelector(button.dataset.copy).textContent.trim()
+    try {
+      await navigator.clipboard.writeText(text)
+    } catch {
+      const area = document.body.appendChild(Object.assign(document.createElement('textarea'), { value: text }))
+      area.select()
+      document.execCommand('copy')
+      area.remove()
+    }
+    const before = button.textContent
+    say(button, 'Copied')
+    setTimeout(() => say(button, before), 2000)
+  }
+
+  /** A form with data-fragment="#id" puts the answer's HTML into that element. */
+  const ask = async (form) => {
+    const target = document.querySelector(form.dataset.fragment)
+    const button = form.querySelector('button')
+    button.disabled = true
+    say(target, 'One moment…')
+    try {
+      const response = await post(form.action, new FormData(form))
+      if (!response.ok) throw new Error(String(response.status))
+      target.innerHTML = await response.text()
+    } catch {
+      say(target, 'That did not work. Reload the page and try again.')
+    }
+    button.disabled = false
+  }
+
+  /** Send the files one after the other, then follow what becomes of them. */
+  const upload = async (drop, files) => {
+    const list = document.querySelector('#desk-files')
+    document.querySelector('#desk-results').hidden = false
+    const client = document.querySelector('#desk-client')?.value || ''
+    for (const file of files) {
+      const row = list.insertRow()
+      row.insertCell().textContent = file.name
+      const state = row.insertCell()
+      state.setAttribute('role', 'status')
+      say(state, 'Sending…')
+      const form = new FormData()
+      form.append('file', file)
+      form.append('client', client)
+      try {
+        const response = await post(drop.dataset.upload, form)
+        const body = await response.json()
+        if (!response.ok) {
+          state.className = 'bad'
+          say(state, body.error)
+          continue
+        }
+        row.cells[0].innerHTML = ''
+        row.cells[0].append(Object.assign(document.createElement('a'), { href: body.url, textContent: file.name }))
+        row.dataset.version = body.version
+        say(state, 'Waiting')
+      } catch {
+        state.className = 'bad'
+        say(state, 'Could not be sent. Is the connection there?')
+      }
+    }
+    follow(drop.dataset.progress)
+  }
+
+  let following = 0
+  const follow = async (url) => {
+    const turn = ++following
+    for (;;) {
+      const rows = [...document.querySelectorAll('tr[data-version]:not([data-done])')]
+      if (!rows.length || turn !== following) return
+      try {
+        const response = await fetch(url + '?' + rows.map((row) => 'version=' + row.dataset.version).join('&'), { credentials: 'same-origin' })
+        const { versions } = await response.json()
+        for (const row of rows) {
+          const now = versions[row.dataset.version]
+          if (!now) continue
+          const cell = row.querySelector('[role=status]')
+          cell.className = { completed: 'good', failed: 'bad' }[now.status] || ''
+          say(cell, now.text)
+          if (now.done) row.dataset.done = 'yes'
+          if (now.done && row.dataset.reload) location.reload()
+        }
+      } catch {
+        /* the next look may succeed */
+      }
+      await new Promise((done) => setTimeout(done, 800))
+    }
+  }
+
+  /** The preview beside the widget's form shows the values as they are typed. */
+  let pending
+  const redraw = () => {
+    const frame = document.querySelector('iframe[data-preview]')
+    if (!frame) return
+    clearTimeout(pending)
+    pending = setTimeout(() => {
+      const values = new URLSearchParams()
+      for (const name of ['primary_color', 'position', 'welcome_message', 'widget_name']) {
+        const field = document.querySelector(`[name=${name}]`)
+        if (field) values.set(name, field.value)
+      }
+      frame.src = frame.dataset.preview + '?' + values
+    }, 400)
+  }
+
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-copy]')
+    if (button) copy(button)
+  })
+  document.addEventListener('submit', (event) => {
+    const form = event.target
+    if (form.dataset.fragment) {
+      event.preventDefault()
+      ask(form)
+    } else if (form.dataset.sure && !confirm(form.dataset.sure)) event.preventDefault()
+  })
+  document.addEventListener('change', (event) => {
+    if (event.target.id === 'desk-kind') document.querySelector('#desk-scopes').hidden = event.target.value !== 'secret'
+    if (event.target.id === 'desk-file') upload(event.target.closest('.desk-drop'), event.target.files)
+  })
+  document.addEventListener('input', (event) => {
+    if (event.target.closest('#widgetconfig_form')) redraw()
+  })
+  document.addEventListener('DOMContentLoaded', () => {
+    const drop = document.querySelector('.desk-drop')
+    for (const name of ['dragover', 'dragleave', 'drop'])
+      drop?.addEventListener(name, (event) => {
+        event.preventDefault()
+        drop.classList.toggle('over', name === 'dragover')
+        if (name === 'drop') upload(drop, event.dataTransfer.files)
+      })
+    const watched = document.querySelector('[data-progress]')
+    if (watched) follow(watched.dataset.progress)
+  })
+})()

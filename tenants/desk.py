@@ -1,0 +1,162 @@
+"""What every page of the admin has in common: its scope, its audit, lists that never count millions."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from tenants import audit, staff
+from tenants.models import Client
+
+
+class StoppingPaginator(Paginator):
+    """Counts no further than MOST rows: a longer list is searched or filtered, not leafed through."""
+
+    MOST = 5_000
+
+    @cached_property
+    def count(self) -> int:
+        found: Any = self.object_list
+        return min(found.order_by()[: self.MOST].count(), self.MOST)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a client's page. `data(request, client)` is what `template` gets as `data`; None leaves it out."""
+
+    title: str
+    template: str
+    permission: str
+    data: Callable[[HttpRequest, Client], dict[str, Any] | None]
+    place: int
+    anchor: str
+    urls: tuple[tuple[str, str, Callable[..., HttpResponse]], ...] = ()  # (path below the client's, name, view)
+
+
+_panels: list[Panel] = []
+
+
+def add_panel(panel: Panel) -> None:
+    """Show `panel` on every client's page to who has its permission; called by the apps' admin modules."""
+    _panels.append(panel)
+
+
+def panels(request: HttpRequest, client: Client) -> list[dict[str, Any]]:
+    """The panels that this person may see, in their order, with their data."""
+    shown = []
+    for panel in sorted(_panels, key=lambda panel: panel.place):
+        if request.user.has_perm(panel.permission):  # type: ignore[union-attr]
+            data = panel.data(request, client)
+            if data is not None:
+                shown.append({"title": panel.title, "template": panel.template, "anchor": panel.anchor, "data": data})
+    return shown
+
+
+def panel_urls(site: AdminSite) -> list[URLPattern]:
+    """The addresses below a client's page that the panels work with."""
+    return [
+        path(f"<uuid:client_id>/{route}", site.admin_view(view), name=name)
+        for panel in _panels
+        for route, name, view in panel.urls
+    ]
+
+
+def for_client(permission: str) -> Callable[[Any], Callable[..., HttpResponse]]:
+    """A panel's view `(request, client, …)`: 403 without the permission, 404 for a client that is not one's own."""
+
+    def decorate(view: Any) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def checked(request: HttpRequest, client_id: uuid.UUID, **values: Any) -> HttpResponse:
+            if not request.user.has_perm(permission):  # type: ignore[union-attr]
+                raise PermissionDenied
+            client = get_object_or_404(clients_of(request), pk=client_id)
+            request.audit_about = client  # type: ignore[attr-defined]
+            return view(request, client, **values)
+
+        return checked
+
+    return decorate
+
+
+def clients_of(request: HttpRequest) -> QuerySet[Client]:
+    """The clients that this person may know of."""
+    only = staff.only_client(request.user)
+    if only is not None:
+        return Client.objects.filter(pk=only)
+    return Client.objects.all() if staff.works_for_all(request.user) else Client.objects.none()
+
+
+class DeskAdmin(ModelAdmin):
+    """Base of the product's admin pages."""
+
+    paginator = StoppingPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_filter_submit = True
+    list_horizontal_scrollbar_top = False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        request.audit_about = found  # type: ignore[attr-defined]
+        return found
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """A person with one client needs no column of clients."""
+        shown = super().get_list_display(request)
+        return [name for name in shown if name != "client"] if staff.only_client(request.user) else shown
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        filters = super().get_list_filter(request)
+        if staff.only_client(request.user):
+            return [f for f in filters if f != CLIENT_FILTER]
+        return filters
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        fields = super().get_autocomplete_fields(request)
+        return [name for name in fields if name != "client"] if staff.only_client(request.user) else fields
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.related_model is Client:
+            kwargs["queryset"] = clients_of(request)
+            kwargs.setdefault("initial", staff.only_client(request.user))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        before = audit.snapshot(type(obj)._default_manager.get(pk=obj.pk)) if change else {}
+        super().save_model(request, obj, form, change)
+        audit.note(request, "change" if change else "add", obj, before, audit.snapshot(obj))
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        audit.note(request, "delete", obj, audit.snapshot(obj))
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+CLIENT_FILTER = ("client", AutocompleteSelectFilter)
+
+
+class ReadOnly:
+    """Facts, made by the program: looked at, never edited."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

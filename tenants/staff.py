@@ -1,0 +1,121 @@
+"""Who works at the desk: roles, the client that a person is confined to, and the lockout after wrong passwords."""
+
+import uuid
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.utils import timezone
+
+from tenants.models import AuditEvent, StaffMember
+from tenants.scoping import client_scope, unscoped
+
+LOCKOUT_FAILURES = 5
+LOCKOUT_PERIOD = timedelta(minutes=15)
+ATTEMPT, LOGIN = "login attempt", "login"
+
+VIEW, WRITE = ("view",), ("view", "add", "change", "delete")
+
+
+def _allowed(app: str, **models: tuple[str, ...]) -> set[str]:
+    return {f"{app}.{verb}_{model}" for model, verbs in models.items() for verb in verbs}
+
+
+# Beside the models' permissions: `change_terms` is a client's status, tier, limits and prices; `see_costs` what its
+# answers cost us in models; `ask_as_client` the preview of an answer.
+PERMISSIONS: dict[str, set[str]] = {
+    StaffMember.Role.SUPPORT: (
+        _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"))
+        | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW, callback=VIEW)
+        | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
+    ),
+    StaffMember.Role.BILLING: (
+        _allowed("tenants", client=("view", "change"))
+        | _allowed("billing", plan=WRITE, budget=WRITE, paymentaccount=WRITE, billingevent=("view", "change"))
+        | _allowed("billing", subscription=VIEW, usagehour=VIEW, usagerecord=VIEW, alert=VIEW, invoice=VIEW)
+        | _allowed("billing", invoiceline=VIEW)
+        | {"tenants.change_terms", "tenants.see_costs", "tenants.see_activity"}
+    ),
+    StaffMember.Role.CLIENT: (
+        _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"), apikey=WRITE)
+        | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW)
+        | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | _allowed("billing", invoice=VIEW, invoiceline=VIEW, alert=VIEW)
+        | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
+    ),
+}
+
+
+class RoleBackend(ModelBackend):
+    """A staff member may do exactly what the role says: groups and single permissions add nothing to it."""
+
+    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
+        member = None if user_obj.is_anonymous or user_obj.is_superuser else member_of(user_obj)
+        if member is None:
+            return super().get_all_permissions(user_obj, obj)
+        return PERMISSIONS[member.role] if user_obj.is_active and obj is None else set()
+
+
+def member_of(user: Any) -> StaffMember | None:
+    """The user's row, read once a request."""
+    try:
+        return user.staff_member
+    except ObjectDoesNotExist:
+        return None
+
+
+def works_for_all(user: Any) -> bool:
+    """May this person see every client? Superusers, support and billing."""
+    member = member_of(user) if not user.is_superuser else None
+    return user.is_superuser or (member is not None and member.role != StaffMember.Role.CLIENT)
+
+
+def only_client(user: Any) -> uuid.UUID | None:
+    """The one client that this person sees."""
+    member = None if user.is_superuser else member_of(user)
+    return member.client_id if member and member.role == StaffMember.Role.CLIENT else None
+
+
+def scope(user: Any) -> AbstractContextManager[Any]:
+    """The scope that this person works in: the own client's, or everyone's.
+
+    PermissionDenied for who has no role: nothing is shown by default.
+    """
+    if client_id := only_client(user):
+        return client_scope(client_id)
+    if works_for_all(user):
+        return unscoped("support staff work across clients")
+    raise PermissionDenied("This account has no role at the desk yet. A superuser gives it one.")
+
+
+def is_locked(username: str) -> bool:
+    """Were there too many wrong passwords for this name lately? Names that nobody has lock just the same."""
+    return _failures(username) >= LOCKOUT_FAILURES
+
+
+def begin_attempt(username: str, address: str) -> bool:
+    """Count a login that is about to be tried; False when it may not be. Counted first, so that attempts made at the
+    same moment can't all slip through."""
+    if is_locked(username):
+        return False
+    AuditEvent.objects.create(actor=_name(username), address=address, action=ATTEMPT)
+    return _failures(username) <= LOCKOUT_FAILURES
+
+
+def _failures(username: str) -> int:
+    """Attempts in the period since the last login that succeeded."""
+    events = AuditEvent.objects.filter(actor=_name(username), at__gt=timezone.now() - LOCKOUT_PERIOD)
+    last = events.filter(action=LOGIN).order_by("-id").values_list("id", flat=True).first()
+    return events.filter(action=ATTEMPT, id__gt=last or 0).count()
+
+
+def succeeded(username: str, address: str) -> None:
+    """The attempts before this login no longer count."""
+    AuditEvent.objects.create(actor=_name(username), address=address, action=LOGIN)
+
+
+def _name(username: str) -> str:
+    return username.casefold()[:150]
