@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,8 @@ TransactionTestCase._fixture_teardown = _empty_tables_as_owner
 @pytest.fixture(autouse=True)
 def _fresh_process_memory() -> None:
     callers.forget_callers()
+    if server := sys.modules.get("knowledge.vectors.server"):  # it remembers the address of an earlier test's server
+        server.disconnect()
 
 
 @pytest.fixture
