@@ -154,6 +154,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Clients", "storefront", "admin:tenants_client_changelist", "tenants.view_client"),
             ("Knowledge", "description", "admin:knowledge_document_changelist", "knowledge.view_document"),
             ("Passages", "segment", "admin:knowledge_chunk_changelist", "knowledge.view_chunk"),
+            ("Callbacks", "webhook", "admin:knowledge_callback_changelist", "knowledge.view_callback"),
             ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
             ("Messages", "chat", "admin:chat_message_changelist", "chat.view_message"),
             ("Widgets", "palette", "admin:tenants_widgetconfig_changelist", "tenants.view_widgetconfig"),

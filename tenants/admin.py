@@ -142,7 +142,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, DeskAdmin):  # type: ignore[misc]  # the stubs' paginators disagree
+class UserAdmin(DjangoUserAdmin, DeskAdmin):  # type: ignore[misc]  # the paginator is DeskAdmin's
     """People of the desk. A role gives them exactly its rights; superusers need none."""
 
     form = UserChangeForm

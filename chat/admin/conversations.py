@@ -39,10 +39,10 @@ class WithAnswer(admin.SimpleListFilter):
         return [(name, label) for name, (label, _) in KINDS.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        kind = KINDS.get(self.value() or "")
-        if kind is None:
+        kind = self.value() or ""
+        if kind not in KINDS:
             return queryset
-        condition = kind[1]
+        condition = KINDS[kind][1]
         if queryset.model is Message:
             return queryset.filter(condition)
         return queryset.filter(Exists(Message.objects.filter(condition, session=OuterRef("pk"))))

@@ -1,4 +1,4 @@
-"""What the desk shows of knowledge: documents with their passages, and a client's documents on its page."""
+"""What the desk shows of knowledge: documents, passages, undelivered callbacks, and a client's on its page."""
 
 from knowledge.admin import callbacks, client_page, documents
 

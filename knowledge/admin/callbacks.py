@@ -1,4 +1,4 @@
-"""What Express has not been told yet."""
+"""Undelivered callbacks at the desk."""
 
 from typing import Any
 
@@ -7,18 +7,20 @@ from django.http import HttpRequest
 
 from knowledge import callbacks
 from knowledge.models import Callback
-from tenants.desk import DeskAdmin, ReadOnly
+from tenants import audit
+from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 
 
 @admin.register(Callback)
 class CallbackAdmin(ReadOnly, DeskAdmin):
-    """Callbacks under way, and those that could not be delivered within three days (they have no next attempt)."""
+    """What Express was not told yet, and what it could not be told within three days (no next attempt)."""
 
     list_display = ("document", "client", "status", "attempts", "last_error", "created", "next_attempt")
-    list_filter = (("next_attempt", admin.EmptyFieldListFilter), "status")
+    list_filter = (("next_attempt", admin.EmptyFieldListFilter), "status", CLIENT_FILTER)
     list_select_related = ("document", "client")
     actions = ("deliver_again",)
 
     @admin.action(description="Deliver again", permissions=["view"])
     def deliver_again(self, request: HttpRequest, queryset: Any) -> None:
+        audit.note(request, "deliver again", "knowledge.Callback")
         self.message_user(request, f"{callbacks.deliver_again(queryset)} callbacks will be sent soon.")

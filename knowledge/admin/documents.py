@@ -48,8 +48,8 @@ class StatusFilter(admin.SimpleListFilter):
         return [(name, label) for name, (label, _) in self.STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        state = self.STATES.get(self.value() or "")
-        return queryset if state is None else queryset.filter(latest__status__in=state[1])
+        state = self.value() or ""
+        return queryset.filter(latest__status__in=self.STATES[state][1]) if state in self.STATES else queryset
 
 
 @admin.register(Document)
@@ -98,8 +98,7 @@ class DocumentAdmin(DeskAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         file = request.FILES.get("file")
-        client_id = _uuid(request.POST.get("client", ""))
-        client = clients_of(request).filter(pk=client_id).first() if client_id else None
+        client = clients_of(request).filter(pk__in=_uuids(request.POST.get("client", ""))).first()
         if file is None or client is None:
             return JsonResponse({"error": "Choose a client and a file."}, status=400)
         file_type = (file.name or "").rpartition(".")[2].lower()
@@ -288,8 +287,9 @@ def _progress(version: DocumentVersion) -> dict[str, Any]:
     return {"status": version.status, "text": text, "done": done}
 
 
-def _uuid(text: str) -> uuid.UUID | None:
+def _uuids(text: str) -> list[uuid.UUID]:
+    """The id that the text is, or none."""
     try:
-        return uuid.UUID(text)
+        return [uuid.UUID(text)]
     except ValueError:
-        return None
+        return []
