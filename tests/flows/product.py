@@ -97,7 +97,7 @@ def served(directory: Path, **settings: str) -> Iterator[Product]:
         yield Product(f"http://127.0.0.1:{port}", environment, log.read_text(), process.pid)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, -signal.SIGINT, 130), log.read_text()
+        assert process.wait(60) in (0, -signal.SIGINT, 130), log.read_text()
 
 
 def events(stream: bytes) -> list[tuple[str, str]]:
