@@ -33,7 +33,8 @@ _PAGE = (
     "font-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
 )
 CONTENT_POLICIES = (
-    ("/admin/", _PAGE + "script-src 'self' 'unsafe-eval'"),  # the admin's theme evaluates expressions in attributes
+    # The admin's theme evaluates expressions in attributes; the frame is the widget's preview.
+    ("/admin/", _PAGE + "frame-src 'self'; script-src 'self' 'unsafe-eval'"),
     ("/api/docs", _PAGE + "script-src 'self'"),
     ("", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"),  # JSON has no parts
 )

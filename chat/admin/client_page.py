@@ -1,5 +1,6 @@
 """On a client's page: its keys, its widget, and what it would answer."""
 
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,11 @@ from tenants.errors import ApiError
 from tenants.models import ApiKey, Client, WidgetConfig
 
 PLACEHOLDER = "YOUR-PUBLISHABLE-KEY"
+# The preview is a page with scripts of its own, shown in a frame of the desk.
+PREVIEW_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; connect-src 'self'; "
+    "img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'nonce-{nonce}'"
+)
 ROTATION_OVERLAP = timedelta(days=1)
 KEYS_SHOWN = 20
 LONGEST_QUESTION = 2_000  # characters
@@ -106,7 +112,11 @@ def show_widget(request: HttpRequest, client: Client) -> HttpResponse:
     config = WidgetConfig.objects.filter(client=client).first() or WidgetConfig()
     looks = {option: getattr(config, field) for field, option in WIDGET_OPTIONS.items()}
     drafted = {option: request.GET[field] for field, option in WIDGET_OPTIONS.items() if field in request.GET}
-    return render(request, "admin/desk/widget_preview.html", {"widget": {**config.options, **looks, **drafted}})
+    nonce = secrets.token_urlsafe(16)
+    shown = {"widget": {**config.options, **looks, **drafted}, "nonce": nonce}
+    response = render(request, "admin/desk/widget_preview.html", shown)
+    response["Content-Security-Policy"] = PREVIEW_POLICY.format(nonce=nonce)
+    return response
 
 
 # --- an answer -----------------------------------------------------------------------------------------------------
