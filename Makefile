@@ -23,6 +23,7 @@ types: .venv/dev ## mypy
 
 bench: .venv/dev ## measure, against the bare parts in the same run
 	$(BIN)/python -m tests.bench
+	$(BIN)/pytest tests/bench -m soak -q -s --timeout 3600
 
 soak: .venv/dev ## the long runs that CI leaves out
 	$(BIN)/pytest -m soak --timeout 3600

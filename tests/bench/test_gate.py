@@ -8,6 +8,8 @@ from pytest_django import Settings
 from billing.limits import admit
 from tenants.models import Client
 
+pytestmark = pytest.mark.soak  # figures depend on the machine: `make bench` prints them
+
 ROUNDS = 300
 
 
