@@ -142,7 +142,9 @@ def test_a_screen_reader_hears_sentences_not_tokens(site: Site) -> None:
     site.ask("Boots?", Answer([text[i : i + 3] for i in range(0, len(text), 3)], SOURCES, pause=0.002)).finished()
     heard = site.page.evaluate("heard")
     assert heard[0] == "Writing an answer…"
-    assert heard[1:] == ["Boots may come back within 60 days.", "They cost 4.90 euros!", "Tents too, within 30 days."]
+    # Pieces that come at once on a busy machine may be told together, but always as whole sentences.
+    assert " ".join(heard[1:]) == "Boots may come back within 60 days. They cost 4.90 euros! Tents too, within 30 days."
+    assert all(told.endswith(("days.", "euros!")) for told in heard[1:])
 
 
 def test_the_page_is_not_held_up(site: Site) -> None:
