@@ -139,12 +139,11 @@ def test_a_screen_reader_hears_sentences_not_tokens(site: Site) -> None:
           new MutationObserver(hear).observe(root.querySelector('[aria-live=polite]'), {childList: true})
         }"""
     )
-    site.ask("Boots?", Answer([text[i : i + 3] for i in range(0, len(text), 3)], SOURCES, pause=0.002)).finished()
+    # Slow enough that a busy machine does not read two sentences in one go, which would be told together.
+    site.ask("Boots?", Answer([text[i : i + 3] for i in range(0, len(text), 3)], SOURCES, pause=0.05)).finished()
     heard = site.page.evaluate("heard")
     assert heard[0] == "Writing an answer…"
-    # Pieces that come at once on a busy machine may be told together, but always as whole sentences.
-    assert " ".join(heard[1:]) == "Boots may come back within 60 days. They cost 4.90 euros! Tents too, within 30 days."
-    assert all(told.endswith(("days.", "euros!")) for told in heard[1:])
+    assert heard[1:] == ["Boots may come back within 60 days.", "They cost 4.90 euros!", "Tents too, within 30 days."]
 
 
 def test_the_page_is_not_held_up(site: Site) -> None:
