@@ -8,15 +8,17 @@ asked at every request. Cost: one round trip to Redis, or about 0.02 ms in the p
 import asyncio
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseFailure
+from django.db import connection
 from django.utils import timezone
 
 from billing import hourcount, plans
@@ -67,7 +69,7 @@ async def admit(client: Client) -> Admission:
     """Take a place in the client's present hour, or raise ApiError RATE_LIMITED (SERVICE_UNAVAILABLE when
     neither Redis nor the database answers and LIMITS_WHEN_UNREACHABLE is "refuse")."""
     if plans.stale():
-        await sync_to_async(plans.load)()
+        await _in_thread(plans.load)
     now = timezone.now()
     hour = now.replace(minute=0, second=0, microsecond=0)
     limit, refuses = plans.hourly_limit(client), plans.refuses_over_limit(client)
@@ -153,9 +155,23 @@ def _reading_of_books(client_id: uuid.UUID, hour: datetime) -> asyncio.Task[int]
     loop = asyncio.get_running_loop()
     mine, key = _readings.setdefault(loop, {}), (client_id, hour)
     if key not in mine:
-        mine[key] = loop.create_task(sync_to_async(hourcount.places)(client_id, hour))
+        mine[key] = loop.create_task(_in_thread(hourcount.places, client_id, hour))
         mine[key].add_done_callback(lambda _: mine.pop(key, None))
     return mine[key]
+
+
+async def _in_thread(ask: Callable[..., Any], *args: Any) -> Any:
+    """Ask the database in the thread of all synchronous code, and give its connection back: one that is kept there
+    would be missing in the pool, and be dead after a restart of the database."""
+
+    def asked() -> Any:
+        try:
+            return ask(*args)
+        finally:
+            if not connection.in_atomic_block:  # a caller's transaction, in tests
+                connection.close()
+
+    return await sync_to_async(asked)()
 
 
 class LocalCounts:
