@@ -82,9 +82,8 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     short between two steps."""
     billed = False
     try:
-        if question.idempotency_key:
-            await in_thread(log.refuse_repetition, question)
-        if question.refused is not None:
+        booked = bool(question.idempotency_key) and await in_thread(log.refuse_repetition, question)
+        if question.refused is not None and not booked:
             raise question.refused
         async with limits.slot(question.client.pk, question.visitor):
             question, reserved = await _reserve(question)

@@ -61,10 +61,11 @@ def reserve(question: Question) -> Reserved:
     return Reserved(history, version)
 
 
-def refuse_repetition(question: Question) -> None:
-    """Raise Repeated or ApiError IDEMPOTENCY_CONFLICT if the question's idempotency key is taken."""
+def refuse_repetition(question: Question) -> bool:
+    """Raise Repeated or ApiError IDEMPOTENCY_CONFLICT if the question's idempotency key is taken. True: its answer
+    failed and is in the books, so the question has its place in the hour."""
     with client_scope(question.client.pk):
-        _failed_before(question)
+        return _failed_before(question) is not None
 
 
 def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:

@@ -77,6 +77,17 @@ async def test_what_failed_after_it_was_billed_is_made_again_for_nothing(
     assert [record.failed for record in records] == [False]
 
 
+async def test_what_is_billed_is_made_again_in_a_full_hour_too(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    await in_thread(lambda: Client.objects.filter(pk=shop.pk).update(hourly_limit=1, hard_cap=True))
+    provider.script([*openai_events(["You have "], finish=None), RESET], openai_events(["60 days [1]."]))
+    assert (await stream(acme_key, idempotency_key="k")).events[-1][0] == "error"
+    assert (await chat(acme_key, idempotency_key="another")).error == (429, "RATE_LIMITED")
+    assert (await chat(acme_key, idempotency_key="k")).json["response"] == "60 days [1]."
+    assert [record.failed for record in (await books(shop))[0]] == [False]
+
+
 async def test_resuming_gives_the_rest_to_who_may_have_it(
     shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer
 ) -> None:
