@@ -33,11 +33,13 @@ class Refused(Exception):
 
 @dataclass
 class SmallQdrant:
-    """The state behind the paths. `failures` are raised, one a request, before anything is done."""
+    """The state behind the paths. `failures` are raised, one a request, before anything is done; `tamper` may change
+    a request as if it had been sent so."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     failures: list[Refused] = field(default_factory=list)
+    tamper: Callable[[Request], None] | None = None
     collections: dict[str, dict[str, Any]] = field(default_factory=dict)  # as they were asked for
     indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
     store: QdrantClient = field(default_factory=lambda: QdrantClient(":memory:"))
@@ -45,7 +47,10 @@ class SmallQdrant:
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> Any:
         with self.lock:
-            self.requests.append(Request(method, path, body))
+            request = Request(method, path, body)
+            if self.tamper:
+                self.tamper(request)
+            self.requests.append(request)
             if self.failures:
                 raise self.failures.pop(0)
             for route_method, pattern, handle in ROUTES:

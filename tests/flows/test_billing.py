@@ -69,7 +69,8 @@ def compare(client: Client, storm: Storm, key: str, limit: int) -> int:
         delivered = storm.with_status(200, key)
         assert delivered == {row.request_id for row in billed}
         assert len(rows) == len({row.request_id for row in rows})
-        assert {row.prompt_tokens for row in billed} == {812}  # each of them reached the model
+        assert {row.prompt_tokens for row in billed if row.exact} == {812}  # each of them reached the model
+        assert all(row.prompt_tokens for row in billed)  # estimated where its process died with the provider's count
         assert storm.with_status(502, key) <= {row.request_id for row in rows if row.failed}
         left_open = Reservation.objects.count()
         assert left_open <= len(storm.with_status(503, key))  # their process died while it answered
