@@ -10,7 +10,7 @@ import threading
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -82,6 +82,15 @@ def full_hour(client: Client) -> Admission:
     now = timezone.now()
     hour = now.replace(minute=0, second=0, microsecond=0)
     return Admission(plans.hourly_limit(client), 0, _reset(hour), False, hour, now)
+
+
+def counted(client_id: uuid.UUID, hour: datetime) -> int | None:
+    """What Redis has counted in an hour; None when it has no count, and so begins with the books'."""
+    from redis import Redis
+
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+        found: Any = client.get(_key(client_id, hour))
+    return None if found is None else int(found)
 
 
 async def withdraw(client: Client, admission: Admission) -> None:
