@@ -43,7 +43,7 @@ class NotYet(Exception):
 
 def lines_of(client: Client, month: date) -> list[Line]:
     """What the client owes for the month as things stand (a present month: as if nothing changed until its end)."""
-    return [*_subscription_lines(client, month), *_overage_lines(month)]
+    return [*_subscription_lines(client, month), *overage_lines(month)]
 
 
 def close(client: Client, month: date) -> Invoice | None:
@@ -113,7 +113,7 @@ def _tier_and_price(client: Client, history: list[Subscription], day: datetime) 
     return (tier, plans.plan_at(tier, day).subscription_cents) if tier else (None, 0)
 
 
-def _overage_lines(month: date) -> list[Line]:
+def overage_lines(month: date) -> list[Line]:
     """A line for each hour with overage: its started hundreds at the price of then (the lowest, had it changed)."""
     start, end = month_bounds(month)
     rows = UsageRecord.objects.filter(DELIVERED, overage=True, at__gte=start, at__lt=end)

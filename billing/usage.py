@@ -53,6 +53,16 @@ class Rebuilt:
     differences: int
 
 
+@dataclass(frozen=True)
+class Differences:
+    """The hours of the ledger recomputed, those kept, and the starts of the `wrong` ones and of those `behind`."""
+
+    fresh: dict[datetime, UsageHour]
+    kept: dict[datetime, UsageHour]
+    wrong: list[datetime]
+    behind: list[datetime]
+
+
 def started_blocks(overage: int) -> int:
     return -(-overage // BLOCK)
 
@@ -69,16 +79,22 @@ def roll_up() -> int:
     return len(grown)
 
 
-def rebuild(*, write: bool = True) -> Rebuilt:
-    """Recompute every hour of the scope from the ledger and compare; `write` puts right what differs."""
+def differences() -> Differences:
+    """Recompute every hour of the scope from the ledger and compare with what is kept."""
     fresh = {row.start: row for row in _recompute(None, None)}
     kept = {row.start: row for row in UsageHour.objects.all()}
     wrong = [s for s in kept if s not in fresh or (kept[s].rows >= fresh[s].rows and not _same(kept[s], fresh[s]))]
     behind = [s for s in fresh if s not in kept or kept[s].rows < fresh[s].rows]
+    return Differences(fresh, kept, wrong, behind)
+
+
+def rebuild(*, write: bool = True) -> Rebuilt:
+    """Compare; `write` puts right what differs."""
+    found = differences()
     if write:
-        UsageHour.objects.filter(pk__in=[kept[s].pk for s in wrong]).delete()
-        _write(fresh[s] for s in {*wrong, *behind} if s in fresh)
-    return Rebuilt(len(fresh), len(behind), len(wrong))
+        UsageHour.objects.filter(pk__in=[found.kept[s].pk for s in found.wrong]).delete()
+        _write(found.fresh[s] for s in {*found.wrong, *found.behind} if s in found.fresh)
+    return Rebuilt(len(found.fresh), len(found.behind), len(found.wrong))
 
 
 def series(since: datetime, until: datetime, granularity: str) -> list[dict[str, Any]]:

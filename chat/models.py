@@ -72,3 +72,19 @@ class Message(ClientOwned):
 
     def __str__(self) -> str:
         return f"{self.role} {self.trace_id}"
+
+
+class SessionErasure(ClientOwned):
+    """The receipt of a visitor's erasure: how much there was, and that nothing is left. Holds no content."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+    answers = models.PositiveIntegerField(default=0, help_text="Rows of the ledger that have no answer any more.")
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta(ClientOwned.Meta):
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -55,11 +55,11 @@ def erase(client_id: uuid.UUID) -> Erasure:
     erasure = Erasure.objects.get(pk=client_id)
     if erasure.finished:
         return erasure
-    erasure.before = erasure.before or _counts(client_id)
+    erasure.before = erasure.before or holdings(client_id)
     erasure.save()
     for _ in range(PASSES):
         _erase_once(client_id)
-        erasure.after = _counts(client_id)
+        erasure.after = holdings(client_id)
         if not any(erasure.after.values()):
             break
     else:
@@ -88,7 +88,8 @@ def _erase_once(client_id: uuid.UUID) -> None:
         eraser.erase(client_id)
 
 
-def _counts(client_id: uuid.UUID) -> Counts:
+def holdings(client_id: uuid.UUID) -> Counts:
+    """How much there is of a client that goes with it: rows of every table, and what lies outside."""
     rows = {model._meta.label: _rows(model, client_id) for model in client_owned_models() if not outlives(model)}
     return rows | {name: eraser.count(client_id) for name, eraser in _outside.items()}
 

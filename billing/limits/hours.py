@@ -86,6 +86,15 @@ def full_hour(client: Client) -> Admission:
     return Admission(plans.hourly_limit(client), 0, _reset(hour), False, hour, now)
 
 
+def counted(client_id: uuid.UUID, hour: datetime) -> int | None:
+    """What Redis has counted in an hour; None when it has no count, and so begins with the books'."""
+    from redis import Redis
+
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+        found: Any = client.get(_key(client_id, hour))
+    return None if found is None else int(found)
+
+
 async def withdraw(client: Client, admission: Admission) -> None:
     """Give the place back: the request never reached a model. Costs nothing when it fails (the books decide)."""
     key = _key(client.pk, admission.hour)

@@ -26,13 +26,13 @@ def database(name: str) -> Iterator[tuple[str, str]]:
         server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         server.execute(f'CREATE DATABASE "{name}"')
     try:
-        yield _named(os.environ["DATABASE_URL"], name), _named(owner, name)
+        yield named(os.environ["DATABASE_URL"], name), named(owner, name)
     finally:
         with psycopg.connect(owner, autocommit=True) as server:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _named(url: str, name: str) -> str:
+def named(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 

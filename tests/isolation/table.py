@@ -81,6 +81,7 @@ COMMANDS = {
     "evaluate": "the one that is named",
     "tune_retrieval": "nobody's: labelled questions",
     "check_index": "each in its own scope",
+    "check_invariants": "each in its own scope; digests, invoice numbers and owners over all",
     "close_month": "each in its own scope",
     "rebuild_usage": "each in its own scope",
     "reindex": "each in its own scope",

@@ -8,6 +8,7 @@ ROOMS = ("config", "chat", "knowledge", "billing", "tenants")
 
 USES = {
     ("billing/alerts.py", "alerts of all clients are sent by one job"),
+    ("billing/invariants.py", "invoice numbers run over all clients"),
     ("billing/management/commands/rebuild_usage.py", "usage of all clients is rebuilt"),
     ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
     ("billing/payments/__init__.py", "the provider names an event, not a client"),
@@ -22,6 +23,8 @@ USES = {
     ("knowledge/pipeline/remains.py", "remains of all clients are swept by one process"),
     ("knowledge/queue.py", "the queue's depth counts every client"),
     ("knowledge/queue.py", "this process owns the queue: what an earlier one left is taken up again"),
+    ("tenants/invariants.py", "a key's digest is unique over all clients"),
+    ("tenants/invariants.py", "rows of no client belong to nobody's scope"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
     ("tenants/staff.py", "support staff work across clients"),
@@ -32,6 +35,7 @@ USES = {
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
     "config/health.py",  # SELECT 1
+    "tenants/invariants.py",  # the transaction's isolation
     "chat/tapes.py",  # a pipeline of Redis, no SQL
 }
 
