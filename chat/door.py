@@ -38,10 +38,12 @@ def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiErro
     return cors, caller
 
 
-async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None) -> Question:
+async def admit(
+    caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None, door: str
+) -> Question:
     """A well-formed question that has its place in the client's hour, or ApiError 400, 403, 404, 429 or 503.
 
-    `peer`: the address that opened the connection.
+    `peer`: the address that opened the connection. `door`: as in Question.
     """
     if closing:
         raise ApiError("SERVICE_UNAVAILABLE", "The chat restarts. Please try again.", headers={"Retry-After": "1"})
@@ -65,6 +67,7 @@ async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id:
         refused=refused,
         metadata=fields.get("metadata") or {},
         idempotency_key=idempotency_key,
+        door=door,
         visitor=address or str(session_id or ""),
     )
 

@@ -15,6 +15,8 @@ from django.conf import settings
 from twisted.internet import reactor as twisted_reactor
 from twisted.internet.endpoints import quoteStringArgument
 
+from config import metrics
+
 reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
 
@@ -29,6 +31,7 @@ class WebServer(Server):
         self.ending: asyncio.Task | None = None
 
     def run(self) -> None:
+        metrics.listen()
         reactor.callWhenRunning(self._at_start)
         super().run()
 

@@ -20,6 +20,7 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache
 
+from knowledge import metrics
 from knowledge.embeddings.base import Embedder, ignore_progress
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class CachedEmbedder:
         vectors = self._read(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         known = len(texts) - len(new)
+        metrics.count_lookup("passage", known, len(texts))
         progress(known)
         fresh, tokens = self._inner.embed_passages(list(new.values()), lambda done: progress(known + done))
         made = dict(zip(new, fresh, strict=True))
@@ -56,12 +58,15 @@ class CachedEmbedder:
     async def embed_question(self, text: str) -> np.ndarray:
         key = self._key("question", text)
         vector = _questions.get(key)
+        known = vector is not None
         if vector is None:
             shared = await asyncio.to_thread(self._read, [key]) if settings.REDIS_URL else {}
+            known = bool(shared)
             vector = shared[key][0] if shared else await self._inner.embed_question(text)
             _questions.put(key, vector)
             if settings.REDIS_URL and not shared:
                 await asyncio.to_thread(_write, {key: vector[None]})
+        metrics.count_lookup("question", int(known), 1)
         return vector
 
     def _key(self, kind: str, text: str) -> str:
