@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
@@ -51,6 +52,7 @@ async def admit(
     serializer.is_valid(raise_exception=True)
     fields = serializer.validated_data
     client = caller.client or await in_thread(caller.acting_for, fields.get("clientId"))
+    structlog.contextvars.bind_contextvars(client_id=str(client.pk), caller=caller.kind.value)
     session_id = fields.get("sessionId")
     idempotency_key = _idempotency_key(headers)
     address = visitor_address(caller, headers, peer)

@@ -14,6 +14,7 @@ import json
 import uuid
 from typing import Any
 
+import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
@@ -113,6 +114,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 
     async def _ask(self, id: str, caller: Caller, message: dict[str, Any]) -> None:
         trace_id = str(uuid.uuid4())
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
             body = {
                 "message": message.get("message"),

@@ -22,6 +22,7 @@ from django.core.cache import cache
 
 from knowledge import metrics
 from knowledge.embeddings.base import Embedder, ignore_progress
+from tenants.errors import cause_of
 
 log = structlog.get_logger(__name__)
 KEEP_SECONDS = 3600
@@ -81,7 +82,7 @@ class CachedEmbedder:
                 for at in range(0, len(keys), READ_AT_ONCE):
                     found |= cache.get_many(keys[at : at + READ_AT_ONCE])
             except redis.RedisError as error:
-                log.warning("embedding cache unreachable", error=str(error))
+                log.warning("embedding cache unreachable", error=cause_of(error))
         return {key: np.frombuffer(data, np.float32).reshape(-1, self.dimensions) for key, data in found.items()}
 
 
@@ -90,7 +91,7 @@ def _write(vectors: dict[str, np.ndarray]) -> None:
         try:
             cache.set_many({key: array.tobytes() for key, array in vectors.items()}, KEEP_SECONDS)
         except redis.RedisError as error:
-            log.warning("embedding cache unreachable", error=str(error))
+            log.warning("embedding cache unreachable", error=cause_of(error))
 
 
 class _Recent:

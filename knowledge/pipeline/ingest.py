@@ -26,6 +26,7 @@ from knowledge.parsers import Parsed, ParseError, parse
 from knowledge.pipeline import remains
 from knowledge.pipeline.lease import Lease, Overtaken, claim_next
 from knowledge.vectors import Point, VectorError, VectorStore
+from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope
 
@@ -64,6 +65,13 @@ class Run:
 
     def attempt(self) -> None:
         """Ingest, and leave the row in a state from which things go on, however it ends."""
+        bind = structlog.contextvars.bound_contextvars
+        with bind(
+            client_id=str(self.version.client_id), version=self.version.pk, caller="worker", trace_id=self.lease.id
+        ):
+            self._attempt()
+
+    def _attempt(self) -> None:
         try:
             self._ingest_or_fail()
         except Overtaken:
@@ -78,7 +86,7 @@ class Run:
             else:
                 self._fail(REFUSED)
         except Exception:
-            log.exception("ingestion failed", client=str(self.version.client_id), version=self.version.pk)
+            log.exception("ingestion failed")
             self._again_or_fail(OUR_FAULT)
 
     def _ingest_or_fail(self) -> None:
@@ -194,13 +202,7 @@ class Run:
         metrics.ATTEMPTS.labels(self.version.file_type, end).inc()
 
     def _log(self, error: Exception) -> None:
-        log.warning(
-            "an attempt failed",
-            client=str(self.version.client_id),
-            version=self.version.pk,
-            attempt=self.version.attempts,
-            reason=str(error),
-        )
+        log.warning("an attempt failed", attempt=self.version.attempts, error=cause_of(error))
 
 
 def store_chunks(
