@@ -19,6 +19,7 @@ from django.utils import timezone
 from billing import queue
 from billing.models import Alert
 from billing.money import money
+from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
@@ -59,7 +60,7 @@ def send_due() -> int:
         try:
             _message(alert).send()
         except OSError as error:  # the mail server's refusals are OSErrors too; the row is tried again
-            log.warning("an alert could not be sent", alert=alert.pk, error=str(error))
+            log.warning("an alert could not be sent", alert=alert.pk, error=cause_of(error))
             continue
         with client_scope(alert.client_id):
             Alert.objects.filter(pk=alert.pk).update(sent=timezone.now())

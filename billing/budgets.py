@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import F, Sum
 
+from billing import metrics
 from billing.models import Budget, MonthSpend, Reservation, UsageRecord
 from tenants.errors import ApiError
 
@@ -29,6 +30,7 @@ def hold(client_id: uuid.UUID, at: datetime, amount: Decimal | None) -> Decimal:
     amount = settings.BUDGET_HOLD if amount is None else amount
     spend = _spend(at)
     if spend.spent + spend.held + amount > budget.monthly:
+        metrics.REFUSALS.labels("budget").inc()
         raise ApiError("QUOTA_EXCEEDED", "This chat has used up its budget for the month.")
     MonthSpend.objects.filter(pk=spend.pk).update(held=F("held") + amount)
     return amount

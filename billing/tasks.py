@@ -5,21 +5,25 @@ from django.utils import timezone
 
 from billing import alerts, ledger, payments, usage
 from billing.models import Reservation, UsageRecord
+from tenants.jobs import job
 from tenants.scoping import client_scope, unscoped
 
 log = structlog.get_logger(__name__)
 
 
+@job
 def send_alerts() -> int:
     """Send the e-mails that are due; queued when an alert is written, and every few minutes for what was missed."""
     return alerts.send_due()
 
 
+@job
 def deliver_billing_events() -> int:
     """Hand due invoice lines to the payment provider, where one is configured."""
     return payments.deliver_due()
 
 
+@job
 def keep_books() -> int:
     """Settle what dead processes left open and bring the hourly figures up to the ledger; hours written."""
     with unscoped("the books of all clients are kept by one job"):
@@ -32,5 +36,5 @@ def keep_books() -> int:
             abandoned = ledger.release_abandoned()
             hours += usage.roll_up()
         if abandoned:
-            log.warning("requests that never ended were released", client=str(client_id), requests=abandoned)
+            log.warning("requests that never ended were released", client_id=str(client_id), requests=abandoned)
     return hours

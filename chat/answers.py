@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError
 
 from billing import limits
-from chat import caretaker, tapes
+from chat import caretaker, metrics, tapes
 from chat.door import in_thread
 from chat.llms import LlmError
 from chat.models import Message
@@ -23,6 +23,7 @@ from tenants.visitors import session_token
 Outcome = Message.Outcome
 FIRST_FOLLOWER_SECONDS = 1.0  # until the door that asked follows; it may have gone meanwhile
 _running: set[asyncio.Task] = set()  # answers of this process, until their rows are completed
+metrics.RUNNING.set_function(lambda: len(_running))
 
 
 async def begin(question: Question) -> Tape:
@@ -96,9 +97,11 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
             tape.expect_followers(FIRST_FOLLOWER_SECONDS)
             started.set_result(tape)
             await asyncio.wait({tape.task})
+            metrics.count_answer(run)
             billed = run.result.billed and not reserved.again
             tapes.forget_later(tape)
     except log.Repeated as repeated:
+        metrics.count_request(question.door, question.client, "repeated")
         started.set_result(await _replay(repeated.answer))
     except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
         started.set_exception(error)

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from chat import sweeper, tapes
+from chat import background, sweeper, tapes
 
 log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 10.0
@@ -17,7 +17,7 @@ def start() -> None:
     """Begin once in an event loop; called with every question, and when a server starts."""
     loop = asyncio.get_running_loop()
     if loop not in _tasks or _tasks[loop].done():
-        _tasks[loop] = loop.create_task(_take_care(), name="caretaker")
+        _tasks[loop] = background.start(_take_care(), "caretaker")
 
 
 async def _take_care() -> None:

@@ -16,7 +16,7 @@ from channels.generic.http import AsyncHttpConsumer
 from channels.utils import await_many_dispatch
 from django.conf import settings
 
-from chat import answers, door, frames, tapes, watch
+from chat import answers, door, frames, metrics, tapes, watch
 from chat.tape import Tape
 from chat.workflow.state import Question
 from tenants.callers import Caller, headers_of
@@ -33,6 +33,7 @@ class ChatDoor(AsyncHttpConsumer):
     """Reads a small body, answers in a task, and speaks the contract's errors as long as no event is out."""
 
     methods = ("POST",)
+    door = "rest"
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -41,7 +42,7 @@ class ChatDoor(AsyncHttpConsumer):
         self.cors = {"Vary": "Origin"}
         self.caller: Caller | None = None
         self.trace_id = ""
-        self.started = False
+        self.begun = self.started = False  # the answer; the response
         self.size = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -99,8 +100,10 @@ class ChatDoor(AsyncHttpConsumer):
     async def ask(self, caller: Caller, body: bytes) -> tuple[Question, Tape]:
         """Admit the question and begin its answer."""
         peer = (self.scope.get("client") or [None])[0]
-        question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer)
-        return question, await answers.begin(question)
+        question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer, self.door)
+        tape = await answers.begin(question)
+        self.begun = True
+        return question, tape
 
     async def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.started = True
@@ -112,6 +115,8 @@ class ChatDoor(AsyncHttpConsumer):
         return [(name.encode("latin1"), value.encode("latin1")) for name, value in headers.items()]
 
     async def send_error(self, error: ApiError) -> None:
+        if not self.begun:
+            metrics.count_request(self.door, self.caller.client if self.caller else None, error.code)
         if not self.started:
             body = json.dumps(error.body(self.trace_id)).encode()
             await self.reply(error.status, body, {"Content-Type": "application/json", **error.headers})
@@ -134,6 +139,8 @@ class ChatConsumer(ChatDoor):
 
 class StreamConsumer(ChatDoor):
     """`POST /chat/stream`: the answer as it is written."""
+
+    door = "sse"
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         question, tape = await self.ask(caller, body)
@@ -169,6 +176,7 @@ class ResumeConsumer(StreamConsumer):
     """`GET /chat/stream/{traceId}`: the rest of an answer, following it live."""
 
     methods = ("GET",)
+    door = "resume"
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         client = caller.client or await door.in_thread(caller.acting_for, self._query().get("clientId"))
@@ -176,6 +184,8 @@ class ResumeConsumer(StreamConsumer):
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")
+        self.begun = True
+        metrics.count_request(self.door, client, "followed")
         await self.stream(tape, self._after(), caller, client, {})
 
     def _after(self) -> int:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
@@ -38,10 +39,12 @@ def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiErro
     return cors, caller
 
 
-async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None) -> Question:
+async def admit(
+    caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None, door: str
+) -> Question:
     """A well-formed question that has its place in the client's hour, or ApiError 400, 403, 404, 429 or 503.
 
-    `peer`: the address that opened the connection.
+    `peer`: the address that opened the connection. `door`: as in Question.
     """
     if closing:
         raise ApiError("SERVICE_UNAVAILABLE", "The chat restarts. Please try again.", headers={"Retry-After": "1"})
@@ -49,6 +52,7 @@ async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id:
     serializer.is_valid(raise_exception=True)
     fields = serializer.validated_data
     client = caller.client or await in_thread(caller.acting_for, fields.get("clientId"))
+    structlog.contextvars.bind_contextvars(client_id=str(client.pk), caller=caller.kind.value)
     session_id = fields.get("sessionId")
     idempotency_key = _idempotency_key(headers)
     address = visitor_address(caller, headers, peer)
@@ -65,6 +69,7 @@ async def admit(caller: Caller, body: Any, headers: Mapping[str, str], trace_id:
         refused=refused,
         metadata=fields.get("metadata") or {},
         idempotency_key=idempotency_key,
+        door=door,
         visitor=address or str(session_id or ""),
     )
 

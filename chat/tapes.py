@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from chat import background
 from chat.tape import KEEP_SECONDS, Event, Tape
 
 log = structlog.get_logger(__name__)
@@ -166,7 +167,7 @@ class Recorder:
         if self._resting_until > time.monotonic():
             tape.show(len(tape.events))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            self._task = background.start(self._run())
 
     async def _run(self) -> None:
         while grown := [(tape, len(tape.events)) for tape, done in self._written.items() if done < len(tape.events)]:
@@ -245,7 +246,7 @@ class Reader:
         else:
             self.mirrors[id], self._records[id] = mirror, record
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._run())
+                self._task = background.start(self._run())
         return mirror
 
     async def _run(self) -> None:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from chat import background
 from chat.door import in_thread
 from tenants.callers import Caller, still_allowed
 from tenants.errors import ApiError
@@ -38,7 +39,7 @@ def watching(caller: Caller, client_id: uuid.UUID, end: Callable[[], object]) ->
     everyone = _watched.setdefault(loop, set())
     everyone.add(watched)
     if loop not in _tasks or _tasks[loop].done():
-        _tasks[loop] = loop.create_task(_watch(everyone), name="watch")
+        _tasks[loop] = background.start(_watch(everyone), "watch")
     try:
         yield
     finally:

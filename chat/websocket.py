@@ -14,11 +14,12 @@ import json
 import uuid
 from typing import Any
 
+import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
 
-from chat import answers, door, watch
+from chat import answers, door, metrics, watch
 from chat.models import Session
 from chat.tape import Tape
 from tenants.callers import Caller, headers_of, widget_caller
@@ -83,7 +84,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             id = message["id"] if isinstance(message.get("id"), str) else ""
             await self._act(id, message)
         except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
-            await self._send_error(id, as_api_error(error), str(uuid.uuid4()))
+            await self._refuse(id, as_api_error(error), str(uuid.uuid4()))
             if self.caller is None:
                 await self._leave(CLOSE_CODES.get(as_api_error(error).status, 4400))
 
@@ -113,6 +114,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 
     async def _ask(self, id: str, caller: Caller, message: dict[str, Any]) -> None:
         trace_id = str(uuid.uuid4())
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
             body = {
                 "message": message.get("message"),
@@ -123,10 +125,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             if isinstance(key := message.get("idempotencyKey"), str):
                 headers["idempotency-key"] = key
             peer = (self.scope.get("client") or [None])[0]
-            question = await door.admit(caller, body, headers, trace_id, peer)
-            await self._send_events(id, await answers.begin(question))
+            question = await door.admit(caller, body, headers, trace_id, peer, "websocket")
+            tape = await answers.begin(question)
         except Exception as error:  # noqa: BLE001 - likewise
-            await self._send_error(id, as_api_error(error), trace_id)
+            return await self._refuse(id, as_api_error(error), trace_id)
+        return await self._send_events(id, tape)
 
     async def _send_events(self, id: str, tape: Tape) -> None:
         async with contextlib.aclosing(tape.follow()) as parts:
@@ -139,6 +142,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         await asyncio.sleep(AUTH_SECONDS)
         if self.caller is None:
             await self._leave(4400)
+
+    async def _refuse(self, id: str, error: ApiError, trace_id: str) -> None:
+        metrics.count_request("websocket", self.caller.client if self.caller else None, error.code)
+        await self._send_error(id, error, trace_id)
 
     async def _send_error(self, id: str, error: ApiError, trace_id: str) -> None:
         data = {"code": error.code, "message": error.message, "details": error.details, "traceId": trace_id}

@@ -10,16 +10,16 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
-from django.urls import re_path
+from django.urls import path, re_path
 
 from chat.routing import http_routes, websocket_routes
-from config import edge, preload
+from config import edge, metrics, preload
 from config.checks import log_retirements
 
 application = edge.Edge(
     ProtocolTypeRouter(
         {
-            "http": URLRouter([*http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
+            "http": URLRouter([path("metrics", metrics.page), *http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
             "websocket": URLRouter(websocket_routes),
         }
     )

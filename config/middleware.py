@@ -21,8 +21,12 @@ class TraceMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         trace_id = request.trace_id = trace_id_of(request.headers.get("X-Request-ID"))  # type: ignore[attr-defined]
-        with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)
+        try:
             response = self.get_response(request)
+        finally:
+            structlog.contextvars.clear_contextvars()
         response["X-Request-ID"] = trace_id
         return response
 

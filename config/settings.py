@@ -6,6 +6,7 @@ A name with `_FILE` appended reads the value from that file (for container secre
 
 import os
 import sys
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,7 +54,13 @@ QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
 QDRANT_COLLECTION = env.str("QDRANT_COLLECTION", default="passages")
 EMBEDDED = not QDRANT_URL  # the vector store lives in this process, and so does ingestion
 
+METRICS_ADDRESS = env.str("METRICS_ADDRESS", default="")  # host:port of a listener of their own, which asks nobody
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # for /metrics of the web process
+
 PROCESS = "worker" if "qcluster" in sys.argv[:2] else "web"
+
+if PROCESS == "worker" and METRICS_ADDRESS:  # before anything is counted (tenants/metrics.py); forks inherit it
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="support-chat-metrics-"))
 
 _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] == ["migrate"]
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
@@ -300,4 +307,4 @@ if PRODUCTION:
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING_CONFIG = "config.log.configure"
-LOGGING = {"level": LOG_LEVEL}
+LOGGING = {"level": LOG_LEVEL, "json": PRODUCTION}

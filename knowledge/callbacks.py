@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from knowledge import status
+from knowledge import metrics, status
 from knowledge.models import Callback, DocumentVersion
 from tenants import egress
 from tenants.scoping import client_scope, unscoped
@@ -69,6 +69,7 @@ def deliver_next() -> bool:
     if callback is None:
         return False
     error = _send(callback.body)
+    metrics.CALLBACKS.labels("delivered" if error is None else "failed").inc()
     with client_scope(callback.client_id):
         row = Callback.objects.filter(pk=callback.pk)
         if error is None:
@@ -88,6 +89,14 @@ def signature(body: str, at: int) -> str:
     """X-Signature of a body sent at `at` (Unix seconds)."""
     digest = hmac.digest(settings.INTERNAL_API_SECRET.encode(), f"{at}.{body}".encode(), "sha256")
     return f"t={at},v1={digest.hex()}"
+
+
+def waiting() -> tuple[int, float]:
+    """How many wait to be delivered, and for how many seconds the oldest has."""
+    with unscoped("callbacks of all clients are sent by one loop"):
+        found = Callback.objects.filter(next_attempt__isnull=False).aggregate(count=Count("pk"), oldest=Min("created"))
+    age = (timezone.now() - found["oldest"]).total_seconds() if found["oldest"] else 0.0
+    return found["count"], age
 
 
 def _claim() -> Callback | None:
@@ -130,6 +139,7 @@ def _next_attempt(callback: Callback) -> object:
     """After 1, 2, 4… seconds, at most LONGEST_PAUSE; None gives up."""
     now = timezone.now()
     if now - callback.created >= GIVE_UP:
+        metrics.CALLBACKS.labels("given_up").inc()
         log.error("a callback could not be delivered", callback=callback.pk)
         return None
     return now + min(timedelta(seconds=2 ** min(callback.attempts - 1, 20)), LONGEST_PAUSE)

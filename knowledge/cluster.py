@@ -31,6 +31,7 @@ from django.db.models import Max
 from knowledge import callbacks, queue
 from knowledge.models import DocumentVersion
 from knowledge.pipeline import remains
+from tenants.errors import cause_of
 from tenants.scoping import unscoped
 
 log = structlog.get_logger(__name__)
@@ -112,7 +113,7 @@ class Supervisor:
                 self._tended = time.monotonic()
                 self._tend()
         except (DatabaseError, InterfaceError) as error:
-            log.warning("the database is away", reason=str(error))
+            log.warning("the database is away", error=cause_of(error))
             connection.close()
             time.sleep(1)
         except Exception:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 from django.conf import settings
 from django.db import close_old_connections, transaction
+from django.db.models import Min
 from django.utils import timezone
 
 from knowledge import callbacks
@@ -43,6 +44,13 @@ def depth() -> int:
     """Versions that wait or are being ingested, over all clients."""
     with unscoped("the queue's depth counts every client"):
         return DocumentVersion.objects.filter(status__in=DocumentVersion.UNFINISHED).count()
+
+
+def oldest_waiting() -> float:
+    """Seconds that the version which has waited longest was uploaded ago; 0 when none waits."""
+    with unscoped("the queue's depth counts every client"):
+        oldest = DocumentVersion.objects.filter(waiting()).aggregate(oldest=Min("created"))["oldest"]
+    return (timezone.now() - oldest).total_seconds() if oldest else 0.0
 
 
 def count_waiting() -> int:

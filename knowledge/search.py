@@ -10,6 +10,7 @@ from channels.db import database_sync_to_async
 from django.db.models import F
 from django.db.models.functions import Substr
 
+from knowledge import metrics
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.models import Ranking, model_of
 from knowledge.models import Chunk, DocumentVersion
@@ -46,8 +47,10 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
     """
     try:
         store = await asyncio.to_thread(VectorStore.for_client, client_id)
-        vector = await get_embedder(store.model, client_id).embed_question(question)
-        candidates = await store.search(vector, question, CANDIDATES)
+        with metrics.timed(metrics.SEARCH, "embed"):
+            vector = await get_embedder(store.model, client_id).embed_question(question)
+        with metrics.timed(metrics.SEARCH, "index"):
+            candidates = await store.search(vector, question, CANDIDATES)
     except (VectorError, EmbeddingError) as error:
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
@@ -55,7 +58,8 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
     ranked = rank(candidates, ranking)
     if not ranked or ranked[0][1] < ranking.threshold:
         return []
-    passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
+    with metrics.timed(metrics.SEARCH, "rows"):
+        passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
     return passages if passages and passages[0].score >= ranking.threshold else []
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from tenants.callers import Caller, Kind, authenticate, unauthorised
+from tenants.callers import Caller, Kind, authenticate, note_caller, unauthorised
 
 
 class CallerAuthentication(BaseAuthentication):
@@ -13,6 +13,7 @@ class CallerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller]:
         caller = authenticate(request.headers)
+        note_caller(caller)
         return caller, caller
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
@@ -46,6 +47,12 @@ class Caller:
         if client is None:
             raise ApiError("NOT_FOUND", "There is no such client.")
         return _active(client)
+
+
+def note_caller(caller: Caller) -> None:
+    """Have every further line of this request's log say who calls, and for which client."""
+    client = {"client_id": str(caller.client.pk)} if caller.client is not None else {}
+    structlog.contextvars.bind_contextvars(caller=caller.kind.value, **client)
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

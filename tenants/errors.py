@@ -13,6 +13,9 @@ from rest_framework import exceptions
 log = structlog.get_logger(__name__)
 UUID_TEXT = re.compile(r"^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 
+CODES = ("sqlstate", "status_code", "status", "errno", "code", "type")  # as libraries name them
+CODE = re.compile(r"[A-Za-z0-9_]{1,40}")
+
 STATUS_OF = {
     "INVALID_REQUEST": 400,
     "INVALID_API_KEY": 401,
@@ -71,6 +74,14 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError("INVALID_REQUEST", str(error.detail))
     log.error("unforeseen error", exc_info=error)
     return ApiError("PROCESSING_ERROR", "Something went wrong on our side. Please try again.")
+
+
+def cause_of(error: BaseException) -> str:
+    """An error for the log: its class, the codes that it carries, and what caused it. Never its own words, which may
+    quote what a visitor wrote, a document or a key."""
+    codes = [f"{name}={getattr(error, name)}" for name in CODES if CODE.fullmatch(str(getattr(error, name, "")))]
+    cause = f" from {cause_of(error.__cause__)}" if error.__cause__ is not None else ""
+    return " ".join([type(error).__name__, *codes]) + cause
 
 
 def trace_id_of(header: str | None) -> str:

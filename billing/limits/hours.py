@@ -21,7 +21,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connection
 from django.utils import timezone
 
-from billing import hourcount, plans
+from billing import hourcount, metrics, plans
 from billing.limits import store
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -107,6 +107,7 @@ async def withdraw(client: Client, admission: Admission) -> None:
 
 def refusal(client: Client, limit: int, hour: datetime) -> ApiError:
     """What a client over its hour is told: where to upgrade (free), or when the hour ends (paid)."""
+    metrics.REFUSALS.labels("hour").inc()
     reset = _reset(hour)
     seconds = max(1, reset - int(timezone.now().timestamp()))
     if client.tier == Client.Tier.FREE:
@@ -149,6 +150,7 @@ async def _from_books(client_id: uuid.UUID, hour: datetime) -> int:
     except (DatabaseFailure, TimeoutError) as error:
         if settings.LIMITS_WHEN_UNREACHABLE == "admit":
             return 0
+        metrics.REFUSALS.labels("unreachable").inc()
         log.error("neither Redis nor the database answers; requests are refused", error=type(error).__name__)
         raise ApiError(
             "SERVICE_UNAVAILABLE", "The chat is not available at the moment.", headers={"Retry-After": "5"}

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from django.conf import settings
 
+from billing import metrics
 from billing.limits import store
 from tenants.errors import ApiError
 
@@ -47,6 +48,7 @@ async def slot(client_id: uuid.UUID, visitor: object) -> AsyncIterator[None]:
         if who and limit
     }
     if limits and not await _enter(lease, limits):
+        metrics.REFUSALS.labels("answers").inc()
         raise ApiError(
             "RATE_LIMITED",
             "Other answers are still being written. Please try again in a moment.",

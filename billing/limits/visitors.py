@@ -10,6 +10,7 @@ from collections import deque
 
 from django.conf import settings
 
+from billing import metrics
 from billing.limits import store
 from tenants.errors import ApiError
 
@@ -58,6 +59,7 @@ async def admit_visitor(client_id: uuid.UUID, session_id: object, address: str) 
     except store.Unavailable:
         wait = _local.slide(limits)
     if wait > 0:
+        metrics.REFUSALS.labels("visitor").inc()
         raise ApiError(
             "RATE_LIMITED",
             "You are asking faster than this chat can answer. Please wait a moment.",

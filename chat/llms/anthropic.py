@@ -16,7 +16,8 @@ from chat import prompts
 from chat.llms import sessions
 from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
-from chat.llms.wire import from_status, from_timeout
+from chat.llms.wire import code_of, from_status, from_timeout
+from tenants.errors import cause_of
 
 STOPS = {
     "end_turn": "end",
@@ -75,7 +76,7 @@ class AnthropicCall:
             self._input_usage(event["usage"])
             self._tally.completion_tokens = int(event["usage"]["output_tokens"])
         elif kind == "error":
-            raise LlmError(transient=True, detail=f"error event: {event['error']}")
+            raise LlmError(transient=True, detail=f"error event: {code_of(event['error'])}")
         elif not isinstance(kind, str):  # unknown names are new kinds of events, to be passed over
             raise ValueError("an event without a name")
         return ""
@@ -106,9 +107,9 @@ class AnthropicCall:
 
     def translate(self, error: Exception) -> LlmError | None:
         if isinstance(error, anthropic.APIStatusError):
-            return from_status(error.status_code, error.response.headers, error.body, repr(error))
+            return from_status(error.status_code, error.response.headers, error.body, cause_of(error))
         if isinstance(error, anthropic.APITimeoutError):
             return from_timeout(error)
         if isinstance(error, anthropic.AnthropicError):
-            return LlmError(transient=isinstance(error, anthropic.APIConnectionError), detail=repr(error))
+            return LlmError(transient=isinstance(error, anthropic.APIConnectionError), detail=cause_of(error))
         return None

@@ -14,7 +14,8 @@ from chat import prompts
 from chat.llms import sessions
 from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
-from chat.llms.wire import from_status, from_timeout
+from chat.llms.wire import code_of, from_status, from_timeout
+from tenants.errors import cause_of
 
 THINK = "<think>"
 STOPS = {"stop": "end", "length": "length", "content_filter": "refusal"}
@@ -53,7 +54,7 @@ class OpenAiCall:
     def read(self, event: dict[str, Any]) -> str:
         tally = self._tally
         if "error" in event:
-            raise LlmError(transient=True, detail=f"error event: {event['error']}")
+            raise LlmError(transient=True, detail=f"error event: {code_of(event['error'])}")
         if usage := event.get("usage"):
             tally.prompt_tokens = int(usage["prompt_tokens"])
             tally.completion_tokens = int(usage["completion_tokens"])
@@ -84,9 +85,9 @@ class OpenAiCall:
 
     def translate(self, error: Exception) -> LlmError | None:
         if isinstance(error, openai.APIStatusError):
-            return from_status(error.status_code, error.response.headers, error.body, repr(error))
+            return from_status(error.status_code, error.response.headers, error.body, cause_of(error))
         if isinstance(error, openai.APITimeoutError):
             return from_timeout(error)
         if isinstance(error, openai.OpenAIError):
-            return LlmError(transient=isinstance(error, openai.APIConnectionError), detail=repr(error))
+            return LlmError(transient=isinstance(error, openai.APIConnectionError), detail=cause_of(error))
         return None

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from chat.llms.contract import LlmError
 from chat.llms.tally import Tally
+from tenants.errors import CODE, cause_of
 
 log = logging.getLogger(__name__)
 TRIES = 3
@@ -107,7 +108,7 @@ def _read(call: Call, data: bytes, tally: Tally) -> str:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         if tally.stop:
             return ""
-        raise LlmError(transient=True, detail=f"malformed event: {error!r}") from error
+        raise LlmError(transient=True, detail=f"malformed event: {cause_of(error)}") from error
 
 
 def _ours(call: Call, error: Exception) -> Exception:
@@ -120,7 +121,7 @@ def _ours(call: Call, error: Exception) -> Exception:
     if translated is not None:
         return translated
     if isinstance(error, TRANSPORT_ERRORS):
-        return LlmError(transient=True, detail=f"connection broke: {error!r}")
+        return LlmError(transient=True, detail=f"connection broke: {cause_of(error)}")
     return error
 
 
@@ -148,14 +149,20 @@ def from_status(status: int, headers: Any, body: Any, detail: str) -> LlmError:
     return LlmError(transient=transient, retry_after=_seconds(headers.get("retry-after")), gone=gone, detail=detail)
 
 
+def code_of(error: Any) -> str:
+    """What a provider calls its error. Its message is for nobody's log: it may quote the prompt."""
+    name = error.get("code") or error.get("type") if isinstance(error, dict) else None
+    return name if isinstance(name, str) and CODE.fullmatch(name) else "without a code"
+
+
 def from_timeout(error: BaseException) -> LlmError:
     """An SDK's time-out error. The transport reports a refused or dropped connection as one, too; its cause tells."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError):
-            return LlmError(transient=True, detail=f"no connection: {cause!r}")
+            return LlmError(transient=True, detail=f"no connection: {cause_of(cause)}")
         cause = cause.__cause__
-    return LlmError("TIMEOUT", transient=True, detail=repr(error))
+    return LlmError("TIMEOUT", transient=True, detail=cause_of(error))
 
 
 def _seconds(value: str | None) -> float | None:

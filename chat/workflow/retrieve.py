@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from chat import answer_cache, llms
+from chat import answer_cache, llms, metrics
 from chat.models import Message
 from chat.understanding.followups import rewritten
 from chat.understanding.language import greeting, language_of, no_answer
@@ -26,7 +26,10 @@ async def retrieve(state: State, runtime: "Runtime[Run]") -> State:
     query, follow_up, run.result.rewriting = await rewritten(question.text, run.reserved.history, model)
     language = language_of(question.text)
     key = "" if follow_up else _cache_key(run, model.id, language)
-    if key and (earlier := await answer_cache.get(key)):
+    earlier = await answer_cache.get(key) if key else None
+    if key:
+        metrics.series(metrics.CACHE, "hit" if earlier else "miss").inc()
+    if earlier:
         run.result.outcome, run.result.cached = Outcome.ANSWERED, True
         run.result.sources = earlier["sources"]
         return {"ready": True, "text": earlier["text"]}

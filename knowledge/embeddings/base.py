@@ -9,9 +9,10 @@ import numpy as np
 class EmbeddingError(Exception):
     """No vectors came back. `transient`: the same call may succeed later (an outage, a limit)."""
 
-    def __init__(self, message: str, *, transient: bool):
+    def __init__(self, message: str, *, transient: bool, status: int | None = None):
         super().__init__(message)
         self.transient = transient
+        self.status = status
 
 
 def ignore_progress(done: int) -> None:

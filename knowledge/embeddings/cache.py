@@ -20,7 +20,9 @@ import structlog
 from django.conf import settings
 from django.core.cache import cache
 
+from knowledge import metrics
 from knowledge.embeddings.base import Embedder, ignore_progress
+from tenants.errors import cause_of
 
 log = structlog.get_logger(__name__)
 KEEP_SECONDS = 3600
@@ -43,6 +45,7 @@ class CachedEmbedder:
         vectors = self._read(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         known = len(texts) - len(new)
+        metrics.count_lookup("passage", known, len(texts))
         progress(known)
         fresh, tokens = self._inner.embed_passages(list(new.values()), lambda done: progress(known + done))
         made = dict(zip(new, fresh, strict=True))
@@ -56,12 +59,15 @@ class CachedEmbedder:
     async def embed_question(self, text: str) -> np.ndarray:
         key = self._key("question", text)
         vector = _questions.get(key)
+        known = vector is not None
         if vector is None:
             shared = await asyncio.to_thread(self._read, [key]) if settings.REDIS_URL else {}
+            known = bool(shared)
             vector = shared[key][0] if shared else await self._inner.embed_question(text)
             _questions.put(key, vector)
             if settings.REDIS_URL and not shared:
                 await asyncio.to_thread(_write, {key: vector[None]})
+        metrics.count_lookup("question", int(known), 1)
         return vector
 
     def _key(self, kind: str, text: str) -> str:
@@ -76,7 +82,7 @@ class CachedEmbedder:
                 for at in range(0, len(keys), READ_AT_ONCE):
                     found |= cache.get_many(keys[at : at + READ_AT_ONCE])
             except redis.RedisError as error:
-                log.warning("embedding cache unreachable", error=str(error))
+                log.warning("embedding cache unreachable", error=cause_of(error))
         return {key: np.frombuffer(data, np.float32).reshape(-1, self.dimensions) for key, data in found.items()}
 
 
@@ -85,7 +91,7 @@ def _write(vectors: dict[str, np.ndarray]) -> None:
         try:
             cache.set_many({key: array.tobytes() for key, array in vectors.items()}, KEEP_SECONDS)
         except redis.RedisError as error:
-            log.warning("embedding cache unreachable", error=str(error))
+            log.warning("embedding cache unreachable", error=cause_of(error))
 
 
 class _Recent:

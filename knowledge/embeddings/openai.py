@@ -103,7 +103,7 @@ class OpenAiEmbedder:
                 return np.concatenate([first, second]), some + more
             wait = _pause(status, answer, headers, attempt)
             if wait is None or time.monotonic() + wait > deadline:
-                raise EmbeddingError(_failure(status, answer), transient=wait is not None)
+                raise EmbeddingError(_failure(status, answer), transient=wait is not None, status=status)
             attempt += 1
             await asyncio.sleep(wait)
 

@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from billing import ledger
+from knowledge import metrics
 from knowledge.chunking import Span, chunk
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.base import ignore_progress
@@ -25,6 +26,7 @@ from knowledge.parsers import Parsed, ParseError, parse
 from knowledge.pipeline import remains
 from knowledge.pipeline.lease import Lease, Overtaken, claim_next
 from knowledge.vectors import Point, VectorError, VectorStore
+from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope
 
@@ -63,6 +65,13 @@ class Run:
 
     def attempt(self) -> None:
         """Ingest, and leave the row in a state from which things go on, however it ends."""
+        bind = structlog.contextvars.bound_contextvars
+        with bind(
+            client_id=str(self.version.client_id), version=self.version.pk, caller="worker", trace_id=self.lease.id
+        ):
+            self._attempt()
+
+    def _attempt(self) -> None:
         try:
             self._ingest_or_fail()
         except Overtaken:
@@ -77,7 +86,7 @@ class Run:
             else:
                 self._fail(REFUSED)
         except Exception:
-            log.exception("ingestion failed", client=str(self.version.client_id), version=self.version.pk)
+            log.exception("ingestion failed")
             self._again_or_fail(OUR_FAULT)
 
     def _ingest_or_fail(self) -> None:
@@ -94,11 +103,13 @@ class Run:
     def _read(self) -> list[Chunk]:
         """parse, chunk: the text and its chunks become rows, from which vectors can be rebuilt."""
         self.lease.enter(Status.PARSING)
-        parsed = parse(Path(self.version.file.path), self.version.file_type)
+        with metrics.timed(metrics.STAGE, "parse"):
+            parsed = parse(Path(self.version.file.path), self.version.file_type)
         self.lease.enter(Status.CHUNKING)
-        spans = chunk(parsed)
-        _check_size(spans)
-        return self._store_chunks(parsed, spans)
+        with metrics.timed(metrics.STAGE, "chunk"):
+            spans = chunk(parsed)
+            _check_size(spans)
+            return self._store_chunks(parsed, spans)
 
     def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Chunk]:
         chunks = [_row(self.version, span) for span in spans]
@@ -149,6 +160,7 @@ class Run:
                 Chunk.objects.filter(version=replaced).delete()
                 remains.leave(replaced)
                 DocumentVersion.objects.filter(pk=replaced.pk).update(text="", file="")
+        self._count("completed")
 
     def _fail(self, message: str) -> None:
         """End as `failed` with a sentence for a person; what answers now goes on answering."""
@@ -159,7 +171,8 @@ class Run:
                 Chunk.objects.filter(version=self.version).delete()
                 remains.leave(self.version, with_file=False)
         except Overtaken:
-            self._withdraw()
+            return self._withdraw()
+        return self._count("failed")
 
     def _again_or_fail(self, message: str) -> None:
         """Give the lease back for the next attempt, or end after MAX_ATTEMPTS."""
@@ -168,12 +181,14 @@ class Run:
             return self._fail(message)
         later = timezone.now() + timedelta(seconds=settings.INGEST_RETRY_SECONDS * 6 ** (attempts - 1))
         try:
-            return self.lease.write(status=Status.PENDING, lease=None, not_before=later)
+            self.lease.write(status=Status.PENDING, lease=None, not_before=later)
         except Overtaken:
             return self._withdraw()
+        return self._count("postponed")
 
     def _withdraw(self) -> None:
         """After being overtaken: points of a deleted or superseded version go; another run's stay."""
+        self._count("overtaken")
         with client_scope(self.version.client_id):
             statuses = DocumentVersion.objects.filter(pk=self.version.pk).values_list("status", flat=True)
             wanted = any(status != Status.FAILED for status in statuses)
@@ -183,27 +198,27 @@ class Run:
             except VectorError as error:  # whoever removed the rows has left a note (remains.py)
                 self._log(error)
 
+    def _count(self, end: str) -> None:
+        metrics.ATTEMPTS.labels(self.version.file_type, end).inc()
+
     def _log(self, error: Exception) -> None:
-        log.warning(
-            "an attempt failed",
-            client=str(self.version.client_id),
-            version=self.version.pk,
-            attempt=self.version.attempts,
-            reason=str(error),
-        )
+        log.warning("an attempt failed", attempt=self.version.attempts, error=cause_of(error))
 
 
 def store_chunks(
     store: VectorStore, chunks: list[Chunk], request_id: str, progress: Callable[[int], None] = ignore_progress
 ) -> None:
     """Embed chunks of one version, enter what a provider billed in the books, and write their points."""
-    vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
+    with metrics.timed(metrics.STAGE, "embed"):
+        vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
     if tokens:
+        metrics.EMBEDDING_TOKENS.inc(tokens)
         with client_scope(store.client_id):
             model = model_of(store.model)
             usage = ledger.Tokens(model.name, prompt_tokens=tokens)
             ledger.record(request_id=request_id, kind="embedding", usage=usage, prices={"input": model.price})
-    store.upsert([Point(c.id, c.version_id, c.text, v) for c, v in zip(chunks, vectors, strict=True)])
+    with metrics.timed(metrics.STAGE, "store"):
+        store.upsert([Point(c.id, c.version_id, c.text, v) for c, v in zip(chunks, vectors, strict=True)])
 
 
 def _check_size(spans: list[Span]) -> None:

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from knowledge import callbacks
 from knowledge.models import DocumentVersion
+from tenants.errors import cause_of
 from tenants.scoping import client_scope, unscoped
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,11 @@ class Lease:
         self._writing = threading.Lock()
         self._entered: dict[str, Any] = {}  # a step that the row does not show yet
 
+    @property
+    def id(self) -> str:
+        """What the log calls this run."""
+        return str(self._token)
+
     def write(self, **values: Any) -> None:
         """Write to the version's row, with a sign of life and `done`; raises Overtaken."""
         with self._writing, client_scope(self.version.client_id):
@@ -144,7 +150,7 @@ class Lease:
                 except Overtaken:
                     return  # the run learns it at its own next write
                 except (DatabaseError, InterfaceError) as error:
-                    log.warning("no sign of life could be written", version=self.version.pk, reason=str(error))
+                    log.warning("no sign of life could be written", version=self.version.pk, error=cause_of(error))
                     connection.close()
         finally:
             connection.close()

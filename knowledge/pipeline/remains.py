@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from knowledge.models import DocumentVersion, Remains
 from knowledge.vectors import VectorError, VectorStore
+from tenants.errors import cause_of
 from tenants.scoping import client_scope, unscoped
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,6 @@ def _try_to_erase(remains: Remains) -> bool:
         if remains.file_name:
             default_storage.delete(remains.file_name)
     except (VectorError, OSError) as error:
-        log.warning("remains could not be erased", version=remains.version_pk, reason=str(error))
+        log.warning("remains could not be erased", version=remains.version_pk, error=cause_of(error))
         return False
     return True

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
+from config import metrics
 from knowledge.cluster import Supervisor, cluster_command, end_with_supervisor, preload, settings_errors
 
 
@@ -27,4 +28,5 @@ class Command(QClusterCommand):
             end_with_supervisor()
             super().handle(*args, **options)
         else:
-            Supervisor(cluster_command()).run()
+            with metrics.of_cluster():
+                Supervisor(cluster_command()).run()
