@@ -5,10 +5,12 @@ holds) and `answerable` (yes or no; yes where it is left out).
 """
 
 import csv
+import io
 import statistics
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol
 
 from chat.llms import LlmError
 from chat.models import Message
@@ -29,6 +31,25 @@ class Case:
     answerable: bool
 
 
+class Measured(Protocol):
+    """What the figures are made of: an Outcome, or its stored row (chat/question_sets/models.py)."""
+
+    @property
+    def answerable(self) -> bool: ...
+    @property
+    def rank(self) -> int | None: ...
+    @property
+    def citations(self) -> list[bool]: ...
+    @property
+    def refused(self) -> bool: ...
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def cost(self) -> Decimal: ...
+    @property
+    def seconds(self) -> float | None: ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a case; `preview` is None where there was no answer at all, with `error` saying why."""
@@ -43,6 +64,22 @@ class Outcome:
         passages = self.preview.passages if self.preview else []
         found = (n for n, p in enumerate(passages, 1) if _meets(self.case, (p.document_id, p.title), p.text))
         return next(found, None)
+
+    @property
+    def answerable(self) -> bool:
+        return self.case.answerable
+
+    @property
+    def failed(self) -> bool:
+        return self.preview is None
+
+    @property
+    def cost(self) -> Decimal:
+        return self.preview.cost if self.preview else Decimal(0)
+
+    @property
+    def seconds(self) -> float | None:
+        return self.preview.seconds if self.preview else None
 
     @property
     def refused(self) -> bool:
@@ -61,6 +98,18 @@ class Outcome:
             )
             for s in sources
         ]
+
+
+COLUMNS = ("question", "expected", "answerable")
+
+
+def write_cases(cases: Iterable[Case]) -> str:
+    """The CSV that `read_cases` reads."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((case.question, case.expected, "yes" if case.answerable else "no") for case in cases)
+    return lines.getvalue()
 
 
 def read_cases(lines: Iterable[str]) -> list[Case]:
@@ -84,31 +133,35 @@ def read_cases(lines: Iterable[str]) -> list[Case]:
 async def run(client: Client, cases: Sequence[Case]) -> AsyncIterator[Outcome]:
     """Ask every case, in order."""
     for case in cases:
-        try:
-            yield Outcome(case, await preview(client, case.question))
-        except (ApiError, LlmError) as error:
-            yield Outcome(case, None, str(error))
+        yield await ask(client, case)
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+async def ask(client: Client, case: Case) -> Outcome:
+    """Ask one case, as a preview: nothing is counted or billed."""
+    try:
+        return Outcome(case, await preview(client, case.question))
+    except (ApiError, LlmError) as error:
+        return Outcome(case, None, str(error))
+
+
+def figures(outcomes: Sequence[Measured]) -> dict[str, Any]:
     """Recall and MRR of retrieval, precision and recall of citations and refusals, cost in dollars, latency in
     seconds. A share of nothing is None."""
-    answerable = [o for o in outcomes if o.case.answerable]
+    answerable = [o for o in outcomes if o.answerable]
     ranks = [o.rank for o in answerable]
     cited = [good for o in answerable for good in o.citations]
     refused = [o for o in outcomes if o.refused]
-    answered = [o.preview for o in outcomes if o.preview]
-    seconds = sorted(p.seconds for p in answered)
+    seconds = sorted(o.seconds for o in outcomes if o.seconds is not None)
     return {
         "questions": len(outcomes),
-        "errors": sum(o.preview is None for o in outcomes),
+        "errors": sum(o.failed for o in outcomes),
         **{f"recall@{k}": _share([rank is not None and rank <= k for rank in ranks]) for k in DEPTHS},
         "mrr": round(statistics.fmean(1 / rank if rank else 0 for rank in ranks), 4) if ranks else None,
         "citation_precision": _share(cited),
         "citation_recall": _share([any(o.citations) for o in answerable]),
-        "refusal_precision": _share([not o.case.answerable for o in refused]),
-        "refusal_recall": _share([o.refused for o in outcomes if not o.case.answerable]),
-        "cost": str(sum((p.cost for p in answered), start=type(answered[0].cost)(0)) if answered else 0),
+        "refusal_precision": _share([not o.answerable for o in refused]),
+        "refusal_recall": _share([o.refused for o in outcomes if not o.answerable]),
+        "cost": str(sum((o.cost for o in outcomes), start=Decimal(0))) if seconds else "0",
         "latency_p50": round(statistics.median(seconds), 3) if seconds else None,
         "latency_p95": round(seconds[int(0.95 * (len(seconds) - 1))], 3) if seconds else None,
     }

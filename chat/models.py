@@ -6,6 +6,8 @@ from django.db import models
 
 from tenants.scoping import ClientOwned
 
+SLOW_MS = 5_000  # from the question to the last word: what the desk lists as slow
+
 
 class Session(ClientOwned):
     """A visitor's conversation; the visitor's id counts only together with the client."""
@@ -17,6 +19,10 @@ class Session(ClientOwned):
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client", "session_id"], name="session_unique_in_client")]
+        indexes = [
+            models.Index(fields=["last_seen"], name="sessions_by_last_seen"),
+            models.Index(fields=["client", "last_seen"], name="sessions_of_client"),
+        ]
         ordering = ("-last_seen",)
 
     def __str__(self) -> str:
@@ -67,6 +73,17 @@ class Message(ClientOwned):
         ]
         indexes = [
             models.Index(fields=["created"], condition=models.Q(outcome="running"), name="open_answers"),
+            # Few rows of many, so that gaps and the lists of what went wrong are found without reading the rest.
+            models.Index(
+                fields=["client", "created"],
+                condition=models.Q(outcome="refused") | models.Q(rating="down"),
+                name="unhelpful_answers",
+            ),
+            models.Index(
+                fields=["client", "created"],
+                condition=models.Q(outcome="failed") | models.Q(last_token_ms__gt=SLOW_MS),
+                name="failed_or_slow_answers",
+            ),
         ]
         ordering = ("created", "id")
 
@@ -88,3 +105,21 @@ class SessionErasure(ClientOwned):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+from chat.gaps.models import Gap, GapQuestion  # noqa: E402
+from chat.question_sets.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult  # noqa: E402
+from chat.retention.models import Retention  # noqa: E402
+
+__all__ = [
+    "EvaluationRun",
+    "Gap",
+    "GapQuestion",
+    "LabelledQuestion",
+    "Message",
+    "QuestionSet",
+    "Retention",
+    "RunResult",
+    "Session",
+    "SessionErasure",
+]

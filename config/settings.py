@@ -142,6 +142,8 @@ ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
 ABANDONED_SECONDS = env.float("ABANDONED_SECONDS", default=10.0)  # 0: an answer nobody follows stops at once
 SHUTDOWN_SECONDS = env.float("SHUTDOWN_SECONDS", default=30.0)  # what running answers get to finish after SIGTERM
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
+GAP_DAYS = env.int("GAP_DAYS", default=90)  # of unanswered questions are grouped, and of them the newest:
+GAP_QUESTIONS = env.int("GAP_QUESTIONS", default=2000)
 os.environ.setdefault("LANGSMITH_TRACING", "false")  # clients' texts never leave for a tracing service
 
 # --- limits and bills ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import structlog
 from channels.db import database_sync_to_async
 from django.db.models import F
@@ -19,7 +20,7 @@ from knowledge.vectors import Candidate, VectorError, VectorStore
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
 
-__all__ = ["Passage", "search"]
+__all__ = ["Passage", "question_vectors", "search"]
 
 log = structlog.get_logger(__name__)
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
@@ -97,3 +98,17 @@ def _between(left: Passage, right: Passage) -> str:
     length = right.start - left.end
     texts = DocumentVersion.objects.filter(pk=left.version_id).values_list(Substr("text", left.end + 1, length))
     return texts.get()[0]
+
+
+async def question_vectors(client_id: uuid.UUID, questions: Sequence[str]) -> tuple[str, list[np.ndarray]]:
+    """The key of the model that the client's index uses, and for each question its vector of length 1.
+
+    What was asked within the last hour is remembered. ApiError VECTOR_SEARCH_ERROR as in `search`.
+    """
+    try:
+        store = await asyncio.to_thread(VectorStore.for_client, client_id)
+        embedder = get_embedder(store.model, client_id)
+        return store.model, [await embedder.embed_question(question) for question in questions]
+    except (VectorError, EmbeddingError) as error:
+        log.error("questions were not embedded", client_id=str(client_id), exc_info=error)
+        raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error

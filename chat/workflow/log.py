@@ -55,7 +55,7 @@ def reserve(question: Question) -> Reserved:
         history: tuple[Turn, ...] = ()
         if not made:
             Session.objects.filter(pk=session.pk).update(last_seen=question.at)
-            history = _history(session)
+            history = history_of(session)
         _write_turn(question, session)
         ledger.reserve(str(question.trace_id), question.client, question.admission)
     return Reserved(history, version)
@@ -160,7 +160,7 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(_history(failed.session, before=failed), version, failed.trace_id)
+    return Reserved(history_of(failed.session, before=failed), version, failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:
@@ -170,7 +170,7 @@ def _session(question: Question) -> tuple[Session, bool]:
     return Session.objects.get_or_create(session_id=question.session_id, defaults={"metadata": question.metadata})
 
 
-def _history(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
+def history_of(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
     """The last turns (before an answer), oldest first; answers that failed or are under way don't count."""
     said = Q(role=Message.Role.VISITOR) | Q(outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED))
     rows = Message.objects.filter(said, session=session).order_by("-created", "-pk")

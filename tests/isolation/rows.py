@@ -58,6 +58,10 @@ def _value(field: Any, client: Client, rows: Rows) -> Any:
         return False
     if isinstance(field, models.DecimalField):
         return Decimal(number)
+    if isinstance(field, models.FloatField):
+        return float(number)
+    if isinstance(field, models.BinaryField):
+        return canary(client).encode()
     if isinstance(field, models.IntegerField):
         return number % 20  # an hour of a day, too
     if isinstance(field, models.JSONField):

@@ -79,6 +79,7 @@ COMMANDS = {
     "revoke_key": "the one whose key is named",
     "ask": "the one that is named",
     "evaluate": "the one that is named",
+    "apply_retention": "each in its own scope",
     "tune_retrieval": "nobody's: labelled questions",
     "check_index": "each in its own scope",
     "check_invariants": "each in its own scope; digests, invoice numbers and owners over all",
@@ -97,5 +98,9 @@ JOBS = {
     "billing.tasks.keep_books",  # of all clients, each in its own scope
     "billing.tasks.send_alerts",  # of all
     "billing.tasks.deliver_billing_events",  # of all
+    "chat.tasks.group_gaps",  # of all clients, each in its own scope
+    "chat.tasks.follow_up_gaps",  # of all, each in its own scope
+    "chat.tasks.run_question_sets",  # the next run, in its own client's scope
+    "chat.tasks.apply_retention",  # of all, each in its own scope
     "knowledge.tasks.ingest_next",  # the next one, in its own client's scope
 }

@@ -1,0 +1,1 @@
+"""What visitors asked in vain, grouped by meaning, until somebody writes the answer."""
