@@ -13,7 +13,9 @@ from chat import caretaker, metrics, tapes
 from chat.door import in_thread
 from chat.llms import LlmError
 from chat.models import Message
+from chat.people import feed
 from chat.tape import Event, Tape
+from chat.understanding.language import language_of, phrase
 from chat.workflow import log
 from chat.workflow.graph import answer_graph
 from chat.workflow.state import Question, Reserved, Result, Run
@@ -65,6 +67,7 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
         "sources": found["sources"],
         "usage": found["usage"],
         "sessionToken": found["start"]["sessionToken"],
+        **({"person": found["person"]} if "person" in found else {}),
     }
 
 
@@ -84,12 +87,15 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     billed = False
     try:
         booked = bool(question.idempotency_key) and await in_thread(log.refuse_repetition, question)
-        if question.refused is not None and not booked:
+        if question.refused is not None and not booked and not await in_thread(log.is_taken_over, question):
             raise question.refused
         async with limits.slot(question.client.pk, question.visitor):
             question, reserved = await _reserve(question)
             if reserved.again:
                 await tapes.discard(question.client.pk, reserved.again)
+            if reserved.person:
+                started.set_result(_told(question, reserved.person))
+                return await feed.tell(question.client.pk, question.session_id)
             tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
             tape.append(opening(tape))
             run = Run(question, reserved, tape, Result(), time.monotonic())
@@ -151,6 +157,20 @@ def opening(tape: Tape) -> Event:
     return Event("start", data)
 
 
+def _told(question: Question, person: str) -> Tape:
+    """The tape of a message that a person will answer."""
+    tape = tapes.make(question.client.pk, question.session_id, question.trace_id)
+    tape.append(opening(tape), *_to_a_person(person, question.text))
+    tapes.forget_later(tape)
+    return tape
+
+
+def _to_a_person(person: str, text: str) -> list[Event]:
+    """A whole answer by the contract, for callers that know of no people: it says who will answer."""
+    notice = phrase("person", language_of(text)).format(name=person)
+    return [Event("person", {"name": person}), Event("chunk", notice), *log.closing_events([], 0, 0, False)]
+
+
 async def _replay(answer: Message) -> Tape:
     """The tape of an earlier answer: its own while it is kept, else one made from its row."""
     tape = await tapes.find(answer.client_id, answer.trace_id)
@@ -158,6 +178,9 @@ async def _replay(answer: Message) -> Tape:
         return tape
     tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)
     tape.append(opening(tape))
+    if answer.role == Message.Role.VISITOR:
+        tape.append(*_to_a_person(answer.person, answer.text))
+        return tape
     if answer.text:
         tape.append(Event("chunk", answer.text))
     if answer.outcome == Outcome.RUNNING:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from chat import background, sweeper, tapes
+from chat.people import upkeep
 
 log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 10.0
@@ -21,6 +22,12 @@ def start() -> None:
 
 
 async def _take_care() -> None:
+    async with asyncio.TaskGroup() as together:
+        together.create_task(_beat_and_sweep(), name="signs of life")
+        together.create_task(upkeep.run(), name="upkeep")
+
+
+async def _beat_and_sweep() -> None:
     swept = time.monotonic()
     while True:
         await tapes.beat()

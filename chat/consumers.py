@@ -105,6 +105,9 @@ class ChatDoor(AsyncHttpConsumer):
         self.begun = True
         return question, tape
 
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.scope["query_string"].decode("latin1")))
+
     async def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.started = True
         await self.send_response(status, body, headers=self.wire_headers(headers))
@@ -179,7 +182,7 @@ class ResumeConsumer(StreamConsumer):
     door = "resume"
 
     async def answer(self, caller: Caller, body: bytes) -> None:
-        client = caller.client or await door.in_thread(caller.acting_for, self._query().get("clientId"))
+        client = caller.client or await door.in_thread(caller.acting_for, self.query().get("clientId"))
         tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
@@ -189,10 +192,7 @@ class ResumeConsumer(StreamConsumer):
         await self.stream(tape, self._after(), caller, client, {})
 
     def _after(self) -> int:
-        text = self.headers.get("last-event-id") or self._query().get("after") or "0"
+        text = self.headers.get("last-event-id") or self.query().get("after") or "0"
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise ApiError("INVALID_REQUEST", "Last-Event-ID is the id of an event of this answer.")
         return int(text)
-
-    def _query(self) -> dict[str, str]:
-        return dict(parse_qsl(self.scope["query_string"].decode("latin1")))

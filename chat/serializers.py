@@ -28,6 +28,10 @@ class QuestionSerializer(serializers.Serializer):
         return value or uuid.uuid4()
 
 
+class AddressSerializer(serializers.Serializer):
+    email = serializers.EmailField(max_length=254)
+
+
 class FeedbackSerializer(serializers.Serializer):
     rating = serializers.ChoiceField(choices=["up", "down"])
     comment = serializers.CharField(required=False, allow_blank=True, max_length=2000)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from chat import answers, door, tapes, websocket
+from chat.people import stream
 
 GOODBYE_SECONDS = 2.0  # for last events and responses to leave
 
@@ -18,6 +19,7 @@ async def finish(seconds: float, requests: Callable[[], list[asyncio.Future]]) -
     door.closing = True
     tapes.stop_mirroring()
     await answers.finish_all(seconds)
+    stream.send_all_away()
     await websocket.send_all_away()
     deadline = time.monotonic() + GOODBYE_SECONDS
     while (waiting := requests()) and time.monotonic() < deadline:

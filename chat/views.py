@@ -3,12 +3,15 @@
 import uuid
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chat import visitors
-from chat.serializers import FeedbackSerializer
+from chat.people import feed
+from chat.people import visitors as people
+from chat.serializers import AddressSerializer, FeedbackSerializer
 from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import require_scope
 from tenants.cors import cors_headers, preflight_headers
@@ -48,12 +51,14 @@ class Config(WidgetView):
     def get(self, request: Request) -> Response:
         with client_scope(self.client_id()):
             config = WidgetConfig.objects.first() or WidgetConfig()
+            support = people.support()
         widget = {
             **config.options,
             "primaryColor": config.primary_color,
             "position": config.position,
             "welcomeMessage": config.welcome_message,
             "widgetName": config.widget_name,
+            **({"people": support} if support else {}),
         }
         return Response({"widget": widget})
 
@@ -61,6 +66,26 @@ class Config(WidgetView):
 class SessionMessages(WidgetView):
     def get(self, request: Request, session_id: uuid.UUID) -> Response:
         return Response({"messages": visitors.messages(self.client_id(), session_id, self.token())})
+
+
+class Person(WidgetView):
+    """Ask for a person to come."""
+
+    def post(self, request: Request, session_id: uuid.UUID) -> Response:
+        client_id = self.client_id()
+        state = people.ask(client_id, session_id, self.token())
+        async_to_sync(feed.tell)(client_id, session_id)
+        return Response(state)
+
+
+class Address(WidgetView):
+    """Leave an e-mail address."""
+
+    def post(self, request: Request, session_id: uuid.UUID) -> Response:
+        serializer = AddressSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        people.leave_address(self.client_id(), session_id, self.token(), serializer.validated_data["email"])
+        return Response(status=204)
 
 
 class SessionDetail(WidgetView):

@@ -14,6 +14,7 @@ def messages(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> 
     with client_scope(client_id):
         session = _session(client_id, session_id, token)
         rows = session.messages.exclude(outcome=Message.Outcome.RUNNING).exclude(outcome=Message.Outcome.FAILED)
+        rows = rows.exclude(role=Message.Role.EVENT)
         return [_turn(row) for row in rows]
 
 
@@ -42,11 +43,13 @@ def _session(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> 
 
 def _turn(row: Message) -> dict[str, Any]:
     turn: dict[str, Any] = {
-        "role": row.role,
+        "role": "visitor" if row.role == Message.Role.VISITOR else "assistant",
         "message": row.text,
         "traceId": str(row.trace_id),
         "createdAt": row.created.isoformat(),
     }
-    if row.role == Message.Role.ASSISTANT:
+    if row.role != Message.Role.VISITOR:
         turn |= {"sources": row.sources, "rating": row.rating or None}
+    if row.role == Message.Role.STAFF:  # to callers that know of no people, an answer like others
+        turn |= {"person": {"name": row.person}}
     return turn

@@ -21,6 +21,7 @@ from channels.utils import await_many_dispatch
 
 from chat import answers, door, metrics, watch
 from chat.models import Session
+from chat.people.stream import follow
 from chat.tape import Tape
 from tenants.callers import Caller, headers_of, widget_caller
 from tenants.errors import ApiError, as_api_error
@@ -43,6 +44,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.session_id = ""
         self.headers: dict[str, str] = {}
         self.tasks: set[asyncio.Task] = set()
+        self.listening: asyncio.Task | None = None
         self.held = contextlib.ExitStack()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -101,8 +103,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):
                 await self._leave(4429)
                 return
             self._spawn(self._ask(id, self.caller, message))
+        elif kind == "listen":
+            if self.listening is not None:
+                self.listening.cancel()
+            self.listening = self._spawn(self._listen(id, self.caller, str(message.get("after") or "")))
         else:
-            raise ApiError("INVALID_REQUEST", "After auth the message's type is ask or ping.")
+            raise ApiError("INVALID_REQUEST", "After auth the message's type is ask, listen or ping.")
 
     async def _authenticate(self, message: dict[str, Any]) -> None:
         """Key and page, as everywhere; a session that exists goes on with its token only, else a new one begins."""
@@ -130,6 +136,18 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         except Exception as error:  # noqa: BLE001 - likewise
             return await self._refuse(id, as_api_error(error), trace_id)
         return await self._send_events(id, tape)
+
+    async def _listen(self, id: str, caller: Caller, after: str) -> None:
+        """What people write in the session, until another `listen` or the end."""
+        assert caller.client is not None
+        try:
+            async with contextlib.aclosing(follow(caller.client.pk, uuid.UUID(self.session_id), after)) as parts:
+                async for events in parts:
+                    for at, name, data in events:
+                        frame = {"id": id, "event": name, "data": data, "eventId": at}
+                        await self.send(json.dumps(frame, ensure_ascii=False))
+        except Exception as error:  # noqa: BLE001 - likewise
+            await self._send_error(id, as_api_error(error), str(uuid.uuid4()))
 
     async def _send_events(self, id: str, tape: Tape) -> None:
         async with contextlib.aclosing(tape.follow()) as parts:
@@ -164,10 +182,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         for task in self.tasks - {asyncio.current_task()}:
             task.cancel()
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any) -> asyncio.Task:
         task = asyncio.create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
 
 def _recognise(message: dict[str, Any], origin: str | None) -> tuple[Caller, uuid.UUID]:

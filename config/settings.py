@@ -140,6 +140,7 @@ EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
 EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS", default=0)  # 0: the model's own
 ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
 ABANDONED_SECONDS = env.float("ABANDONED_SECONDS", default=10.0)  # 0: an answer nobody follows stops at once
+TAKEOVER_SECONDS = env.float("TAKEOVER_SECONDS", default=120.0)  # a person gone for so long has handed back
 SHUTDOWN_SECONDS = env.float("SHUTDOWN_SECONDS", default=30.0)  # what running answers get to finish after SIGTERM
 ANSWER_CACHE_SECONDS = env.int("ANSWER_CACHE_SECONDS", default=300)
 GAP_DAYS = env.int("GAP_DAYS", default=90)  # of unanswered questions are grouped, and of them the newest:

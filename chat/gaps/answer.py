@@ -140,9 +140,7 @@ def _conclude(gap: Gap) -> None:
     if cited == len(rows):
         _end(gap, Gap.State.RESOLVED, "")
     else:
-        _end(
-            gap, Gap.State.OPEN, f"{cited} of {len(rows)} questions are answered from it. Say more, or resolve it."
-        )
+        _end(gap, Gap.State.OPEN, f"{cited} of {len(rows)} questions are answered from it. Say more, or resolve it.")
 
 
 def _end(gap: Gap, state: str, note: str) -> None:

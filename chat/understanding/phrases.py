@@ -85,6 +85,21 @@ GOODBYE = {
     "ja": "さようなら。またいつでもどうぞ。",
     "zh": "再见，欢迎随时再来！",
 }
+PERSON = {  # the reply to a message that a person will answer
+    "en": "{name} reads this and will answer you here personally.",
+    "de": "{name} liest mit und antwortet Ihnen hier persönlich.",
+    "fr": "{name} lit votre message et vous répondra ici en personne.",
+    "es": "{name} lee su mensaje y le responderá aquí en persona.",
+    "pt": "{name} lê a sua mensagem e vai responder-lhe aqui em pessoa.",
+    "it": "{name} legge il suo messaggio e le risponderà qui di persona.",
+    "nl": "{name} leest mee en antwoordt u hier persoonlijk.",
+    "pl": "{name} czyta tę wiadomość i odpowie tutaj osobiście.",
+    "tr": "{name} mesajınızı okuyor ve size burada bizzat yanıt verecek.",
+    "ru": "{name} читает ваше сообщение и ответит вам здесь лично.",
+    "ar": "يقرأ {name} رسالتك وسيجيبك هنا شخصيًا.",
+    "ja": "{name}がメッセージを確認し、こちらで直接お答えします。",
+    "zh": "{name} 正在阅读您的消息，并将在此亲自回复。",
+}
 
 # What visitors write when they only greet, thank or leave: kind -> language -> phrases, folded, without punctuation.
 SMALL_TALK: dict[str, dict[str, str]] = {
@@ -147,4 +162,4 @@ SMALL_TALK: dict[str, dict[str, str]] = {
     },
 }
 REPLIES = {"hello": HELLO, "thanks": THANKS, "goodbye": GOODBYE}
-TEXTS = {"no_answer": NO_ANSWER, "offline": OFFLINE, **REPLIES}
+TEXTS = {"no_answer": NO_ANSWER, "offline": OFFLINE, "person": PERSON, **REPLIES}

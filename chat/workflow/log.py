@@ -18,6 +18,7 @@ from billing import ledger
 from chat.door import in_thread
 from chat.llms import Turn, Usage
 from chat.models import Message, Session
+from chat.people import takeover
 from chat.tape import Event
 from chat.workflow.state import Question, Reserved, Result, Run, State
 from tenants.errors import ApiError
@@ -31,6 +32,7 @@ logger = structlog.get_logger(__name__)
 Outcome = Message.Outcome
 HISTORY_ROWS = 6  # the last three questions and answers
 IDEMPOTENT_FOR = timedelta(hours=24)
+_ROLES = {"visitor": "visitor", "assistant": "assistant", "staff": "assistant"}  # as models know them
 
 
 class Repeated(Exception):
@@ -42,7 +44,8 @@ class Repeated(Exception):
 
 
 def reserve(question: Question) -> Reserved:
-    """Write the visitor's turn and reserve the answer's row and its place in the ledger.
+    """Write the visitor's turn and reserve the answer's row and its place in the ledger. Where a person has the
+    conversation, only the turn is written.
 
     Raises Repeated, or ApiError IDEMPOTENCY_CONFLICT, RATE_LIMITED or QUOTA_EXCEEDED.
     """
@@ -54,11 +57,23 @@ def reserve(question: Question) -> Reserved:
         session, made = _session(question)
         history: tuple[Turn, ...] = ()
         if not made:
-            Session.objects.filter(pk=session.pk).update(last_seen=question.at)
+            session = _seen(question, session)
+            if person := takeover.holder(session):
+                _write_turn_to(person, question, session)
+                return Reserved(history, version, person)
             history = history_of(session)
+        if question.refused is not None:
+            raise question.refused
         _write_turn(question, session)
         ledger.reserve(str(question.trace_id), question.client, question.admission)
     return Reserved(history, version)
+
+
+def is_taken_over(question: Question) -> bool:
+    """Does a person have the question's conversation, so that the client's hour is no matter?"""
+    with client_scope(question.client.pk):
+        session = Session.objects.filter(session_id=question.session_id).first()
+        return session is not None and bool(takeover.holder(session))
 
 
 def refuse_repetition(question: Question) -> bool:
@@ -160,7 +175,7 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(history_of(failed.session, before=failed), version, failed.trace_id)
+    return Reserved(history_of(failed.session, before=failed), version, again=failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:
@@ -170,14 +185,37 @@ def _session(question: Question) -> tuple[Session, bool]:
     return Session.objects.get_or_create(session_id=question.session_id, defaults={"metadata": question.metadata})
 
 
+def _seen(question: Question, session: Session) -> Session:
+    """Note that the visitor is there, which locks the row; read anew if a person came or went just then."""
+    same = Session.objects.filter(pk=session.pk, staff_user=session.staff_user)
+    if not same.update(last_seen=question.at):
+        session, _ = _session(question)
+    return session
+
+
 def history_of(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
     """The last turns (before an answer), oldest first; answers that failed or are under way don't count."""
-    said = Q(role=Message.Role.VISITOR) | Q(outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED))
+    said = Q(role__in=(Message.Role.VISITOR, Message.Role.STAFF)) | Q(
+        outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED)
+    )
     rows = Message.objects.filter(said, session=session).order_by("-created", "-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before.pk).exclude(trace_id=before.trace_id)
-    newest = list(rows.values_list("role", "text")[:HISTORY_ROWS])
+    newest = [(_ROLES[role], text) for role, text in rows.values_list("role", "text")[:HISTORY_ROWS]]
     return tuple(Turn(role, text) for role, text in reversed(newest))
+
+
+def _write_turn_to(person: str, question: Question, session: Session) -> None:
+    """The visitor's turn alone; a repetition finds it by its key."""
+    Message.objects.create(
+        session=session,
+        trace_id=question.trace_id,
+        role=Message.Role.VISITOR,
+        text=question.text,
+        person=person,
+        idempotency_key=question.idempotency_key,
+        request_hash=request_hash(question) if question.idempotency_key else "",
+    )
 
 
 def _write_turn(question: Question, session: Session) -> None:

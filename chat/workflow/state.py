@@ -41,6 +41,7 @@ class Reserved:
 
     history: tuple[Turn, ...]
     knowledge_version: int
+    person: str = ""  # who has the conversation: no answer is made
     again: uuid.UUID | None = None  # the failed answer under the same idempotency key that this one takes the place of
 
 
