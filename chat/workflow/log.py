@@ -20,6 +20,7 @@ from chat.llms import Turn, Usage
 from chat.models import Message, Session
 from chat.tape import Event
 from chat.workflow.state import Question, Reserved, Result, Run, State
+from tenants import statements
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -47,14 +48,13 @@ def reserve(question: Question) -> Reserved:
     Raises Repeated, or ApiError IDEMPOTENCY_CONFLICT, RATE_LIMITED or QUOTA_EXCEEDED.
     """
     with client_scope(question.client.pk):
-        # The lock makes simultaneous requests with one idempotency key take turns.
-        version = _client_row(question).knowledge_version
+        version = _knowledge_version(question)
         if failed := _failed_before(question):
             return _again(question, failed, version)
         session, made = _session(question)
         history: tuple[Turn, ...] = ()
         if not made:
-            Session.objects.filter(pk=session.pk).update(last_seen=question.at)
+            statements.update(Session, {"last_seen": question.at}, id=session)
             history = _history(session)
         _write_turn(question, session)
         ledger.reserve(str(question.trace_id), question.client, question.admission)
@@ -71,18 +71,20 @@ def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:
     """Complete the reserved row and settle the ledger in one transaction; False when that was done before."""
     usage = total_usage(result)
     with client_scope(client_id):
-        done = Message.objects.filter(trace_id=trace_id, role=Message.Role.ASSISTANT, outcome=Outcome.RUNNING).update(
-            outcome=result.outcome,
-            text=result.text,
-            sources=result.sources,
-            model=usage.model,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached=result.cached,
-            error_code=result.error_code,
-            first_token_ms=result.first_token_ms,
-            last_token_ms=result.last_token_ms,
-        )
+        row = {
+            "outcome": result.outcome,
+            "text": result.text,
+            "sources": result.sources,
+            "model": usage.model,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached": result.cached,
+            "error_code": result.error_code,
+            "first_token_ms": result.first_token_ms,
+            "last_token_ms": result.last_token_ms,
+        }
+        open_row = {"trace_id": trace_id, "role": Message.Role.ASSISTANT, "outcome": Outcome.RUNNING}
+        done = statements.update(Message, row, **open_row)
         if not result.billed:
             ledger.release(str(trace_id), error=result.outcome == Outcome.FAILED, latency_ms=result.last_token_ms)
         else:
@@ -129,11 +131,12 @@ def request_hash(question: Question) -> str:
     return hashlib.sha256(json.dumps([session, question.text, question.metadata], sort_keys=True).encode()).hexdigest()
 
 
-def _client_row(question: Question) -> Client:
-    rows = Client.objects.only("knowledge_version")
-    if question.idempotency_key:
-        # Not against key shares: who inserts rows of the client while it holds the hour's count would wait for us.
-        rows = rows.select_for_update(no_key=True)
+def _knowledge_version(question: Question) -> int:
+    """The client's. With an idempotency key its row is locked, so that simultaneous requests with one take turns."""
+    if not question.idempotency_key:
+        return statements.look_up(Client, "knowledge_version")
+    # Not against key shares: who inserts rows of the client while it holds the hour's count would wait for us.
+    rows = Client.objects.select_for_update(no_key=True).values_list("knowledge_version", flat=True)
     return rows.get(pk=question.client.pk)
 
 
@@ -159,39 +162,39 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(_history(failed.session, before=failed), version, failed.trace_id)
+    return Reserved(_history(failed.session_id, before=failed), version, failed.trace_id)
 
 
-def _session(question: Question) -> tuple[Session, bool]:
-    """The question's session, and whether it begins with it."""
-    if question.new_session:
-        return Session.objects.create(session_id=question.session_id, metadata=question.metadata), True
-    return Session.objects.get_or_create(session_id=question.session_id, defaults={"metadata": question.metadata})
+def _session(question: Question) -> tuple[int, bool]:
+    """The key of the question's session, and whether it begins with it."""
+    named = {"session_id": question.session_id}
+    known = None if question.new_session else statements.look_up(Session, "id", **named)
+    if known is not None:
+        return known, False
+    if made := statements.insert(Session, {**named, "metadata": question.metadata}, ignore_conflicts=True):
+        return made[0], True
+    return statements.look_up(Session, "id", **named), False  # another request has just begun it
 
 
-def _history(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
+def _history(session: int, before: Message | None = None) -> tuple[Turn, ...]:
     """The last turns (before an answer), oldest first; answers that failed or are under way don't count."""
     said = Q(role=Message.Role.VISITOR) | Q(outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED))
-    rows = Message.objects.filter(said, session=session).order_by("-created", "-pk")
+    rows = Message.objects.filter(said, session_id=session).order_by("-created", "-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before.pk).exclude(trace_id=before.trace_id)
     newest = list(rows.values_list("role", "text")[:HISTORY_ROWS])
     return tuple(Turn(role, text) for role, text in reversed(newest))
 
 
-def _write_turn(question: Question, session: Session) -> None:
-    turn = {"client_id": question.client.pk, "session": session, "trace_id": question.trace_id}
-    Message.objects.bulk_create(
-        [
-            Message(**turn, role=Message.Role.VISITOR, text=question.text),
-            Message(
-                **turn,
-                role=Message.Role.ASSISTANT,
-                outcome=Outcome.RUNNING,
-                idempotency_key=question.idempotency_key,
-                request_hash=request_hash(question) if question.idempotency_key else "",
-            ),
-        ]
+def _write_turn(question: Question, session: int) -> None:
+    turn = {"session": session, "trace_id": question.trace_id}
+    answer = {"outcome": Outcome.RUNNING, "idempotency_key": question.idempotency_key}
+    if question.idempotency_key:
+        answer["request_hash"] = request_hash(question)
+    statements.insert(
+        Message,
+        {**turn, "role": Message.Role.VISITOR, "text": question.text},
+        {**turn, "role": Message.Role.ASSISTANT, **answer},
     )
 
 

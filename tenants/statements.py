@@ -1,0 +1,177 @@
+"""The few statements that run for every question, as SQL that is composed once.
+
+The ORM composes a query anew each time it is run, for a quarter to half a millisecond of CPU; these are composed from
+the same models once and take a tenth of that. They know equality only and join nothing. The client in scope is part of
+every condition and every row; a foreign key is looked up among its rows; values pass the models' fields. PostgreSQL's
+policies hold underneath, as for all SQL.
+"""
+
+import functools
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+from tenants.models import Client
+from tenants.scoping import ClientOwned, WrongClient, current_client
+
+Model = type[models.Model]
+
+
+def look_up(model: Model, name: str, **where: Any) -> Any:
+    """The field `name` of the one row that `where` (fields by name) describes; None when there is none."""
+    conditions, values = _where(model, where)
+    rows = _rows(f"SELECT {_columns(model, (name,))} FROM {_table(model)} WHERE {conditions}", values)
+    return _read(model, (name,), rows[0])[0] if rows else None
+
+
+def insert(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> list[Any]:
+    """Write rows; fields that are not given have their defaults. The keys of what was written."""
+    client_id = _client()
+    keyed = _key(model).name in rows[0]
+    values = [value for row in rows for value in _row_values(model, row, client_id, keyed)]
+    return [key for (key,) in _rows(_insertion(model, len(rows), keyed, ignore_conflicts, connection.vendor), values)]
+
+
+def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> int:
+    """Change the rows that `where` describes; how many there were."""
+    _refuse_write_once(model)
+    _refuse_others(model, changes, _client())
+    if any(_is_reference(_field(model, name)) for name in changes):
+        raise NotImplementedError("foreign keys are changed by the ORM, which looks where they lead")
+    conditions, values = _where(model, where)
+    assignments = ", ".join(f"{_quoted(_field(model, name).column)} = %s" for name in changes)
+    new = [_stored(_field(model, name), value) for name, value in changes.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {_table(model)} SET {assignments} WHERE {conditions}", [*new, *values])
+        return cursor.rowcount
+
+
+def take(model: type[ClientOwned], *names: str, **where: Any) -> tuple[Any, ...] | None:
+    """Delete the one row that `where` describes and return its fields `names`. Of two who ask at once one gets it."""
+    _refuse_write_once(model)
+    conditions, values = _where(model, where)
+    rows = _rows(f"DELETE FROM {_table(model)} WHERE {conditions} RETURNING {_columns(model, names)}", values)
+    return _read(model, names, rows[0]) if rows else None
+
+
+def _client() -> uuid.UUID:
+    client_id = current_client()
+    if client_id is None:
+        raise NotImplementedError("these statements work on one client's rows: enter client_scope(client_id)")
+    return client_id
+
+
+def _rows(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+
+
+def _where(model: Model, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    fields = [_owner(model), *(_field(model, name) for name in where)]
+    conditions = " AND ".join(f"{_quoted(field.column)} = %s" for field in fields)
+    values = [_client(), *where.values()]
+    return conditions, [_stored(field, value) for field, value in zip(fields, values, strict=True)]
+
+
+@functools.lru_cache(maxsize=64)
+def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, vendor: str) -> str:
+    fields = _written(model, keyed)
+    row = ", ".join(_own_row(field) if _is_reference(field) else "%s" for field in fields)
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    values = ", ".join([f"({row})"] * rows)
+    return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict} RETURNING {_quoted(_key(model).column)}"
+
+
+def _own_row(field: models.Field) -> str:
+    """The row that a foreign key leads to, if it is the client's; else NULL, which no such column takes."""
+    target: Any = field.related_model
+    key, owner = _quoted(_key(target).column), _quoted(_owner(target).column)
+    return f"(SELECT {key} FROM {_table(target)} WHERE {key} = %s AND {owner} = %s)"
+
+
+@functools.cache
+def _written(model: Model, keyed: bool) -> tuple[Any, ...]:
+    """The fields of a new row; a key that the database numbers only if it is given."""
+    return tuple(f for f in model._meta.concrete_fields if keyed or not isinstance(f, models.AutoField))
+
+
+def _row_values(model: Model, row: Mapping[str, Any], client_id: uuid.UUID, keyed: bool) -> Iterator[Any]:
+    _refuse_others(model, row, client_id)
+    row = {"client": client_id, **row}
+    for field in _written(model, keyed):
+        yield _stored(field, row[field.name] if field.name in row else _default(field))
+        if _is_reference(field):
+            yield _stored(_owner(model), client_id)
+
+
+def _default(field: Any) -> Any:
+    dated = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
+    return timezone.now() if dated else field.get_default()
+
+
+def _refuse_others(model: Model, values: Mapping[str, Any], client_id: uuid.UUID) -> None:
+    if values.get("client", client_id) != client_id or "client_id" in values:
+        raise WrongClient(f"{model.__name__} belongs to another client")
+
+
+def _refuse_write_once(model: type[ClientOwned]) -> None:
+    if model.write_once:
+        raise NotImplementedError(f"{model.__name__} is never changed")
+
+
+@functools.cache
+def _is_reference(field: models.Field) -> bool:
+    """Does the field lead to a client-owned row?"""
+    target = field.related_model
+    return isinstance(target, type) and issubclass(target, ClientOwned)
+
+
+@functools.cache
+def _owner(model: Model) -> models.Field:
+    """What says whose a row is; a client is its own."""
+    return _key(model) if model is Client else _field(model, "client")
+
+
+@functools.cache
+def _field(model: Model, name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _key(model: Model) -> Any:
+    return model._meta.pk
+
+
+def _stored(field: Any, value: Any) -> Any:
+    return field.get_db_prep_save(value, connection)
+
+
+def _read(model: Model, names: tuple[str, ...], row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(read(value) for read, value in zip(_readers(model, names, connection.vendor), row, strict=True))
+
+
+@functools.lru_cache(maxsize=64)
+def _readers(model: Model, names: tuple[str, ...], vendor: str) -> tuple[Callable[[Any], Any], ...]:
+    return tuple(_reader(_field(model, name)) for name in names)
+
+
+def _reader(field: Any) -> Callable[[Any], Any]:
+    expression = field.get_col(field.model._meta.db_table)
+    converters = [*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection)]
+    return lambda value: functools.reduce(lambda got, convert: convert(got, expression, connection), converters, value)
+
+
+def _columns(model: Model, names: tuple[str, ...]) -> str:
+    return ", ".join(_quoted(_field(model, name).column) for name in names)
+
+
+def _table(model: Model) -> str:
+    return _quoted(model._meta.db_table)
+
+
+def _quoted(name: str) -> str:
+    return connection.ops.quote_name(name)
