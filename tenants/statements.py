@@ -87,9 +87,9 @@ def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, ven
     return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict} RETURNING {_quoted(_key(model).column)}"
 
 
-def _own_row(field: models.Field) -> str:
+def _own_row(field: Any) -> str:
     """The row that a foreign key leads to, if it is the client's; else NULL, which no such column takes."""
-    target: Any = field.related_model
+    target = field.related_model
     key, owner = _quoted(_key(target).column), _quoted(_owner(target).column)
     return f"(SELECT {key} FROM {_table(target)} WHERE {key} = %s AND {owner} = %s)"
 
@@ -125,14 +125,14 @@ def _refuse_write_once(model: type[ClientOwned]) -> None:
 
 
 @functools.cache
-def _is_reference(field: models.Field) -> bool:
+def _is_reference(field: Any) -> bool:
     """Does the field lead to a client-owned row?"""
     target = field.related_model
     return isinstance(target, type) and issubclass(target, ClientOwned)
 
 
 @functools.cache
-def _owner(model: Model) -> models.Field:
+def _owner(model: Model) -> Any:
     """What says whose a row is; a client is its own."""
     return _key(model) if model is Client else _field(model, "client")
 
@@ -173,5 +173,5 @@ def _table(model: Model) -> str:
     return _quoted(model._meta.db_table)
 
 
-def _quoted(name: str) -> str:
+def _quoted(name: Any) -> str:
     return connection.ops.quote_name(name)
