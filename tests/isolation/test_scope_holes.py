@@ -93,6 +93,7 @@ READS: dict[str, Ask] = {
     "aget": lambda m, id: _plain(m.objects.all(), "aget", Q(pk=id)),
     "afirst": lambda m, id: str(_plain(m.objects.order_by("pk"), "afirst").pk),
     "ain_bulk": lambda m, id: sorted(map(str, _plain(m.objects.all(), "ain_bulk", [id]))),
+    "statement select": lambda m, id: sorted(str(row[0]) for row in statements.select(m, [m._meta.pk.name])),
     "look_up": lambda m, id: statements.look_up(m, _column(m), **{m._meta.pk.name: id}),
 }  # fmt: skip
 

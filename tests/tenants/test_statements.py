@@ -77,6 +77,24 @@ def test_changes_and_removals_are_of_this_client_alone(acme: Client, stranger: C
         ]
 
 
+def test_rows_are_found_by_one_value_or_by_several(acme: Client, stranger: Client) -> None:
+    wanted = [uuid.uuid4() for _ in range(3)]
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            keys = statements.insert(Session, *({"session_id": id, "metadata": {"ä": [1]}} for id in wanted))
+            found = statements.select(Session, ["id", "session_id", "metadata"], session_id=wanted[:2], id=keys)
+            assert sorted(found) == [(key, id, {"ä": [1]}) for key, id in zip(keys, wanted[:2], strict=False)]
+
+
+def test_a_part_of_a_text_is_counted_in_characters(acme: Client) -> None:
+    with client_scope(acme.pk):
+        session = Session.objects.create()
+        trace = uuid.uuid4()
+        Message.objects.create(session=session, trace_id=trace, text="Grüße 🥾 und Tschüß")
+        assert statements.part(Message, "text", 3, 9, trace_id=trace) == "Grüße 🥾 und Tschüß"[3:9]
+        assert statements.part(Message, "text", 0, 4, trace_id=uuid.uuid4()) == ""
+
+
 def test_they_work_in_one_clients_scope_only(acme: Client) -> None:
     with pytest.raises(NoClientInScope):
         statements.look_up(Client, "name")
