@@ -23,10 +23,12 @@ from django.utils import timezone
 from billing import alerts, budgets, hourcount, plans
 from billing.limits import Admission, refusal
 from billing.models import Reservation, UsageRecord
+from tenants import statements
 from tenants.models import Client
 from tenants.scoping import current_client
 
 MILLION = Decimal(1_000_000)
+RESERVED = ("request_id", "at", "included", "hold")
 ABANDONED = timedelta(hours=1)  # no answer takes so long; its process died
 
 
@@ -73,7 +75,7 @@ def reserve(request_id: str, client: Client, admission: Admission, *, hold: Deci
     if place is None:
         raise refusal(client, limit, admission.hour)
     included = None if refuses else limit
-    Reservation.objects.create(request_id=request_id, at=admission.at, included=included, hold=held)
+    statements.insert(Reservation, {"request_id": request_id, "at": admission.at, "included": included, "hold": held})
     alerts.notice(client, admission.hour, place, limit)
 
 
@@ -114,7 +116,7 @@ def record(
     budgets.settle(reservation, values["cost"])
     _count_delivered(values, reservation.included)
     # One statement and no savepoint: whoever had the reservation is the only one to write this id.
-    UsageRecord.objects.bulk_create([UsageRecord(request_id=request_id, **values)], ignore_conflicts=True)
+    statements.insert(UsageRecord, {"request_id": request_id, **values}, ignore_conflicts=True)
     return True
 
 
@@ -126,8 +128,8 @@ def release(request_id: str, *, error: bool = False, latency_ms: int | None = No
     budgets.settle(reservation, Decimal(0))  # before the hour, as everywhere: locks in one order
     hourcount.give_back(_hour(reservation.at))
     if error:
-        row = UsageRecord(request_id=request_id, at=reservation.at, failed=True, latency_ms=latency_ms)
-        UsageRecord.objects.bulk_create([row], ignore_conflicts=True)
+        row = {"request_id": request_id, "at": reservation.at, "failed": True, "latency_ms": latency_ms}
+        statements.insert(UsageRecord, row, ignore_conflicts=True)
     return True
 
 
@@ -154,10 +156,8 @@ def release_abandoned() -> int:
 
 def _take_reservation(request_id: str) -> Reservation | None:
     """The reservation, gone from its table; of two who ask at once, one gets it."""
-    reservation = Reservation.objects.select_for_update().filter(request_id=request_id).first()
-    if reservation is not None:
-        Reservation.objects.filter(pk=reservation.pk).delete()
-    return reservation
+    taken = statements.take(Reservation, *RESERVED, request_id=request_id)
+    return Reservation(**dict(zip(RESERVED, taken, strict=True)), client_id=_client_in_scope()) if taken else None
 
 
 def _write_unreserved(request_id: str, values: dict[str, Any], admission: Admission | None) -> bool:

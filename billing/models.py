@@ -35,6 +35,8 @@ class BookManager(ScopedManager):
 class Book(ClientOwned):
     """A row that outlives its client (the law wants the books kept) and is never changed once written."""
 
+    write_once = True
+
     client = models.ForeignKey(Client, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
 
     objects = BookManager()  # type: ignore[misc]

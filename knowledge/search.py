@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import structlog
 from channels.db import database_sync_to_async
-from django.db.models import F
-from django.db.models.functions import Substr
 
 from knowledge import metrics
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.models import Ranking, model_of
-from knowledge.models import Chunk, DocumentVersion
+from knowledge.models import Chunk, Document, DocumentVersion
 from knowledge.passages import Passage, select
 from knowledge.vectors import Candidate, VectorError, VectorStore
+from tenants import statements
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
 
@@ -24,21 +23,8 @@ __all__ = ["Passage", "question_vectors", "search"]
 
 log = structlog.get_logger(__name__)
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
-PASSAGE_FIELDS = ("chunk_id", "document_id", "title", "text", "start", "end", "page", "page_to", "index")
-FIELDS = (
-    "pk",
-    "version__document__external_id",
-    "version__document__title",
-    "text",
-    "start",
-    "end",
-    "page_from",
-    "page_to",
-    "index",
-    "heading_path",
-    "version_id",
-    "tokens",
-)
+CHUNK = ("id", "version", "text", "start", "end", "page_from", "page_to", "index", "heading_path", "tokens")
+DOCUMENT = ("live", "external_id", "title")
 
 
 async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list[Passage]:
@@ -80,24 +66,26 @@ def _live(ranked: Sequence[tuple[uuid.UUID, float]], batch: int) -> Iterator[tup
     """The ranked chunks that are part of their document's live version, with their tokens."""
     for at in range(0, len(ranked), batch):
         scores = dict(ranked[at : at + batch])
-        live = Chunk.objects.filter(pk__in=list(scores), version__document__live=F("version"))
-        rows = {row[0]: row for row in live.values_list(*FIELDS)}
-        for pk in scores:
-            if pk in rows:
-                yield _passage(rows[pk], scores[pk])
+        chunks = {row[0]: row for row in statements.select(Chunk, CHUNK, id=list(scores))}
+        versions = list({row[1] for row in chunks.values()})
+        live = {row[0]: row[1:] for row in statements.select(Document, DOCUMENT, live=versions)} if versions else {}
+        for pk, score in scores.items():
+            if pk in chunks and chunks[pk][1] in live:
+                document_id, title = live[chunks[pk][1]]
+                yield _passage(chunks[pk], document_id, title, score)
 
 
-def _passage(row: tuple[Any, ...], score: float) -> tuple[Passage, int]:
-    *fields, heading_path, version_id, tokens = row
-    values = dict(zip(PASSAGE_FIELDS, fields, strict=True))
-    return Passage(**values, heading_path=tuple(heading_path), score=score, version_id=version_id), tokens
+def _passage(row: tuple[Any, ...], document_id: str, title: str, score: float) -> tuple[Passage, int]:
+    id, version_id, text, start, end, page, page_to, index, headings, tokens = row
+    passage = Passage(
+        id, document_id, title, text, start, end, page, page_to, index, tuple(headings), score, version_id
+    )
+    return passage, tokens
 
 
 def _between(left: Passage, right: Passage) -> str:
     """The document's text between two chunks that do not touch (white space, as a rule)."""
-    length = right.start - left.end
-    texts = DocumentVersion.objects.filter(pk=left.version_id).values_list(Substr("text", left.end + 1, length))
-    return texts.get()[0]
+    return statements.part(DocumentVersion, "text", left.end, right.start, id=left.version_id)
 
 
 async def question_vectors(client_id: uuid.UUID, questions: Sequence[str]) -> tuple[str, list[np.ndarray]]:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import connection, models, transaction
@@ -159,6 +159,8 @@ class ScopedManager(models.Manager.from_queryset(ScopedQuerySet)):  # type: igno
 
 class ClientOwned(models.Model):
     """Base of every row that belongs to a client. No join leads from Client to it (`related_name="+"`)."""
+
+    write_once: ClassVar[bool] = False  # its rows are never changed
 
     client = models.ForeignKey("tenants.Client", on_delete=models.CASCADE, related_name="+")
 

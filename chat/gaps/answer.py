@@ -109,7 +109,7 @@ def ask_again(gap: Gap) -> None:
     client = Client.objects.get(pk=gap.client_id)
     with client_scope(client.pk):
         asked = list(gap.questions.filter(asked_again=None).select_related("message__session")[:ASKED_AGAIN])
-        histories = [history_of(row.message.session, before=row.message) for row in asked]
+        histories = [history_of(row.message.session_id, before=row.message) for row in asked]
     for row, history in zip(asked, histories, strict=True):
         found = _asked_again(client, row.message, history, gap.document)
         with client_scope(client.pk):

@@ -127,7 +127,7 @@ def _kind(answer: Message) -> str:
 
 def _whole(question: Message) -> str:
     """The question as it can be understood alone."""
-    return standalone(question.text, history_of(question.session, before=question))[0]
+    return standalone(question.text, history_of(question.session_id, before=question))[0]
 
 
 def _renew(client_id: uuid.UUID) -> None:

@@ -21,6 +21,7 @@ from chat.models import Message, Session
 from chat.people import takeover
 from chat.tape import Event
 from chat.workflow.state import Question, Reserved, Result, Run, State
+from tenants import statements
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does 
 
 logger = structlog.get_logger(__name__)
 Outcome = Message.Outcome
+SESSION_FIELDS = ("id", "staff_user", "staff_name", "staff_seen")
 HISTORY_ROWS = 6  # the last three questions and answers
 IDEMPOTENT_FOR = timedelta(hours=24)
 _ROLES = {"visitor": "visitor", "assistant": "assistant", "staff": "assistant"}  # as models know them
@@ -50,8 +52,7 @@ def reserve(question: Question) -> Reserved:
     Raises Repeated, or ApiError IDEMPOTENCY_CONFLICT, RATE_LIMITED or QUOTA_EXCEEDED.
     """
     with client_scope(question.client.pk):
-        # The lock makes simultaneous requests with one idempotency key take turns.
-        version = _client_row(question).knowledge_version
+        version = _knowledge_version(question)
         if failed := _failed_before(question):
             return _again(question, failed, version)
         session, made = _session(question)
@@ -61,7 +62,7 @@ def reserve(question: Question) -> Reserved:
             if person := takeover.holder(session):
                 _write_turn_to(person, question, session)
                 return Reserved(history, version, person)
-            history = history_of(session)
+            history = history_of(session.pk)
         if question.refused is not None:
             raise question.refused
         _write_turn(question, session)
@@ -72,8 +73,8 @@ def reserve(question: Question) -> Reserved:
 def is_taken_over(question: Question) -> bool:
     """Does a person have the question's conversation, so that the client's hour is no matter?"""
     with client_scope(question.client.pk):
-        session = Session.objects.filter(session_id=question.session_id).first()
-        return session is not None and bool(takeover.holder(session))
+        known = _known(question)
+        return known is not None and bool(takeover.holder(known))
 
 
 def refuse_repetition(question: Question) -> bool:
@@ -87,18 +88,20 @@ def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:
     """Complete the reserved row and settle the ledger in one transaction; False when that was done before."""
     usage = total_usage(result)
     with client_scope(client_id):
-        done = Message.objects.filter(trace_id=trace_id, role=Message.Role.ASSISTANT, outcome=Outcome.RUNNING).update(
-            outcome=result.outcome,
-            text=result.text,
-            sources=result.sources,
-            model=usage.model,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached=result.cached,
-            error_code=result.error_code,
-            first_token_ms=result.first_token_ms,
-            last_token_ms=result.last_token_ms,
-        )
+        row = {
+            "outcome": result.outcome,
+            "text": result.text,
+            "sources": result.sources,
+            "model": usage.model,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached": result.cached,
+            "error_code": result.error_code,
+            "first_token_ms": result.first_token_ms,
+            "last_token_ms": result.last_token_ms,
+        }
+        open_row = {"trace_id": trace_id, "role": Message.Role.ASSISTANT, "outcome": Outcome.RUNNING}
+        done = statements.update(Message, row, **open_row)
         if not result.billed:
             ledger.release(str(trace_id), error=result.outcome == Outcome.FAILED, latency_ms=result.last_token_ms)
         else:
@@ -145,11 +148,12 @@ def request_hash(question: Question) -> str:
     return hashlib.sha256(json.dumps([session, question.text, question.metadata], sort_keys=True).encode()).hexdigest()
 
 
-def _client_row(question: Question) -> Client:
-    rows = Client.objects.only("knowledge_version")
-    if question.idempotency_key:
-        # Not against key shares: who inserts rows of the client while it holds the hour's count would wait for us.
-        rows = rows.select_for_update(no_key=True)
+def _knowledge_version(question: Question) -> int:
+    """The client's. With an idempotency key its row is locked, so that simultaneous requests with one take turns."""
+    if not question.idempotency_key:
+        return statements.look_up(Client, "knowledge_version")
+    # Not against key shares: who inserts rows of the client while it holds the hour's count would wait for us.
+    rows = Client.objects.select_for_update(no_key=True).values_list("knowledge_version", flat=True)
     return rows.get(pk=question.client.pk)
 
 
@@ -175,30 +179,41 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(history_of(failed.session, before=failed), version, again=failed.trace_id)
+    return Reserved(history_of(failed.session_id, before=failed), version, again=failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:
     """The question's session, and whether it begins with it."""
-    if question.new_session:
-        return Session.objects.create(session_id=question.session_id, metadata=question.metadata), True
-    return Session.objects.get_or_create(session_id=question.session_id, defaults={"metadata": question.metadata})
+    if not question.new_session and (known := _known(question)):
+        return known, False
+    named = {"session_id": question.session_id}
+    if made := statements.insert(Session, {**named, "metadata": question.metadata}, ignore_conflicts=True):
+        return Session(pk=made[0], **named), True
+    known = _known(question)  # another request has just begun it
+    assert known is not None
+    return known, False
+
+
+def _known(question: Question) -> Session | None:
+    """The question's session as far as an answer needs it."""
+    rows = statements.select(Session, SESSION_FIELDS, session_id=question.session_id)
+    return Session(**dict(zip(SESSION_FIELDS, rows[0], strict=True))) if rows else None
 
 
 def _seen(question: Question, session: Session) -> Session:
     """Note that the visitor is there, which locks the row; read anew if a person came or went just then."""
-    same = Session.objects.filter(pk=session.pk, staff_user=session.staff_user)
-    if not same.update(last_seen=question.at):
-        session, _ = _session(question)
-    return session
+    if statements.update(Session, {"last_seen": question.at}, id=session.pk, staff_user=session.staff_user):
+        return session
+    return _known(question) or session
 
 
-def history_of(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
-    """The last turns (before an answer), oldest first; answers that failed or are under way don't count."""
+def history_of(session: int, before: Message | None = None) -> tuple[Turn, ...]:
+    """The last turns (before an answer) of the session with this key, oldest first; answers that failed or are under
+    way don't count."""
     said = Q(role__in=(Message.Role.VISITOR, Message.Role.STAFF)) | Q(
         outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED)
     )
-    rows = Message.objects.filter(said, session=session).order_by("-created", "-pk")
+    rows = Message.objects.filter(said, session_id=session).order_by("-created", "-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before.pk).exclude(trace_id=before.trace_id)
     newest = [(_ROLES[role], text) for role, text in rows.values_list("role", "text")[:HISTORY_ROWS]]
@@ -208,7 +223,7 @@ def history_of(session: Session, before: Message | None = None) -> tuple[Turn, .
 def _write_turn_to(person: str, question: Question, session: Session) -> None:
     """The visitor's turn alone; a repetition finds it by its key."""
     Message.objects.create(
-        session=session,
+        session_id=session.pk,
         trace_id=question.trace_id,
         role=Message.Role.VISITOR,
         text=question.text,
@@ -219,18 +234,14 @@ def _write_turn_to(person: str, question: Question, session: Session) -> None:
 
 
 def _write_turn(question: Question, session: Session) -> None:
-    turn = {"client_id": question.client.pk, "session": session, "trace_id": question.trace_id}
-    Message.objects.bulk_create(
-        [
-            Message(**turn, role=Message.Role.VISITOR, text=question.text),
-            Message(
-                **turn,
-                role=Message.Role.ASSISTANT,
-                outcome=Outcome.RUNNING,
-                idempotency_key=question.idempotency_key,
-                request_hash=request_hash(question) if question.idempotency_key else "",
-            ),
-        ]
+    turn = {"session": session.pk, "trace_id": question.trace_id}
+    answer = {"outcome": Outcome.RUNNING, "idempotency_key": question.idempotency_key}
+    if question.idempotency_key:
+        answer["request_hash"] = request_hash(question)
+    statements.insert(
+        Message,
+        {**turn, "role": Message.Role.VISITOR, "text": question.text},
+        {**turn, "role": Message.Role.ASSISTANT, **answer},
     )
 
 

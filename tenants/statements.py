@@ -1,0 +1,195 @@
+"""The few statements that run for every question, as SQL that is composed once.
+
+The ORM composes a query anew each time it is run, for a quarter to half a millisecond of CPU; these are composed from
+the same models once and take a tenth of that. They know equality only, and no joins. The client in scope is part of
+every condition and every row; a foreign key is looked up among its rows; values pass the models' fields. PostgreSQL's
+policies hold underneath, as for all SQL.
+"""
+
+import functools
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+from tenants.models import Client
+from tenants.scoping import ClientOwned, WrongClient, current_client
+
+Model = type[models.Model]
+
+
+def select(model: Model, names: Sequence[str], **where: Any) -> list[tuple[Any, ...]]:
+    """The fields `names` of the rows that `where` describes: fields by name, each with a value or a list of values."""
+    conditions, values = _where(model, where)
+    rows = _rows(f"SELECT {_columns(model, names)} FROM {_table(model)} WHERE {conditions}", values)
+    return [_read(model, tuple(names), row) for row in rows]
+
+
+def look_up(model: Model, name: str, **where: Any) -> Any:
+    """The field `name` of the one row that `where` describes; None when there is none."""
+    found = select(model, (name,), **where)
+    return found[0][0] if found else None
+
+
+def part(model: Model, name: str, start: int, end: int, **where: Any) -> str:
+    """The characters from `start` to before `end` of a text field; empty when there is no such row."""
+    conditions, values = _where(model, where)
+    text = f"substr({_columns(model, (name,))}, %s, %s)"
+    rows = _rows(f"SELECT {text} FROM {_table(model)} WHERE {conditions}", [start + 1, end - start, *values])
+    return rows[0][0] if rows else ""
+
+
+def insert(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> list[Any]:
+    """Write rows; fields that are not given have their defaults. The keys of what was written."""
+    client_id = _client()
+    keyed = _key(model).name in rows[0]
+    values = [value for row in rows for value in _row_values(model, row, client_id, keyed)]
+    return [key for (key,) in _rows(_insertion(model, len(rows), keyed, ignore_conflicts, connection.vendor), values)]
+
+
+def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> int:
+    """Change the rows that `where` describes; how many there were."""
+    _refuse_write_once(model)
+    _refuse_others(model, changes, _client())
+    if any(_is_reference(_field(model, name)) for name in changes):
+        raise NotImplementedError("foreign keys are changed by the ORM, which looks where they lead")
+    conditions, values = _where(model, where)
+    assignments = ", ".join(f"{_quoted(_field(model, name).column)} = %s" for name in changes)
+    new = [_stored(_field(model, name), value) for name, value in changes.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {_table(model)} SET {assignments} WHERE {conditions}", [*new, *values])
+        return cursor.rowcount
+
+
+def take(model: type[ClientOwned], *names: str, **where: Any) -> tuple[Any, ...] | None:
+    """Delete the one row that `where` describes and return its fields `names`. Of two who ask at once one gets it."""
+    _refuse_write_once(model)
+    conditions, values = _where(model, where)
+    rows = _rows(f"DELETE FROM {_table(model)} WHERE {conditions} RETURNING {_columns(model, names)}", values)
+    return _read(model, names, rows[0]) if rows else None
+
+
+def _client() -> uuid.UUID:
+    client_id = current_client()
+    if client_id is None:
+        raise NotImplementedError("these statements work on one client's rows: enter client_scope(client_id)")
+    return client_id
+
+
+def _rows(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+
+
+def _where(model: Model, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    conditions = [f"{_quoted(_owner(model).column)} = %s"]
+    values = [_stored(_owner(model), _client())]
+    for name, value in where.items():
+        field = _field(model, name)
+        several = value if isinstance(value, list) else [value]
+        conditions.append(f"{_quoted(field.column)} IN ({', '.join(['%s'] * len(several))})")
+        values += [_stored(field, each) for each in several]
+    return " AND ".join(conditions), values
+
+
+@functools.lru_cache(maxsize=64)
+def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, vendor: str) -> str:
+    fields = _written(model, keyed)
+    row = ", ".join(_own_row(field) if _is_reference(field) else "%s" for field in fields)
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    values = ", ".join([f"({row})"] * rows)
+    return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict} RETURNING {_quoted(_key(model).column)}"
+
+
+def _own_row(field: Any) -> str:
+    """The row that a foreign key leads to, if it is the client's; else NULL, which no such column takes."""
+    target = field.related_model
+    key, owner = _quoted(_key(target).column), _quoted(_owner(target).column)
+    return f"(SELECT {key} FROM {_table(target)} WHERE {key} = %s AND {owner} = %s)"
+
+
+@functools.cache
+def _written(model: Model, keyed: bool) -> tuple[Any, ...]:
+    """The fields of a new row; a key that the database numbers only if it is given."""
+    return tuple(f for f in model._meta.concrete_fields if keyed or not isinstance(f, models.AutoField))
+
+
+def _row_values(model: Model, row: Mapping[str, Any], client_id: uuid.UUID, keyed: bool) -> Iterator[Any]:
+    _refuse_others(model, row, client_id)
+    row = {"client": client_id, **row}
+    for field in _written(model, keyed):
+        yield _stored(field, row[field.name] if field.name in row else _default(field))
+        if _is_reference(field):
+            yield _stored(_owner(model), client_id)
+
+
+def _default(field: Any) -> Any:
+    dated = getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False)
+    return timezone.now() if dated else field.get_default()
+
+
+def _refuse_others(model: Model, values: Mapping[str, Any], client_id: uuid.UUID) -> None:
+    if values.get("client", client_id) != client_id or "client_id" in values:
+        raise WrongClient(f"{model.__name__} belongs to another client")
+
+
+def _refuse_write_once(model: type[ClientOwned]) -> None:
+    if model.write_once:
+        raise NotImplementedError(f"{model.__name__} is never changed")
+
+
+@functools.cache
+def _is_reference(field: Any) -> bool:
+    """Does the field lead to a client-owned row?"""
+    target = field.related_model
+    return isinstance(target, type) and issubclass(target, ClientOwned)
+
+
+@functools.cache
+def _owner(model: Model) -> Any:
+    """What says whose a row is; a client is its own."""
+    return _key(model) if model is Client else _field(model, "client")
+
+
+@functools.cache
+def _field(model: Model, name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _key(model: Model) -> Any:
+    return model._meta.pk
+
+
+def _stored(field: Any, value: Any) -> Any:
+    return field.get_db_prep_save(value, connection)
+
+
+def _read(model: Model, names: tuple[str, ...], row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(read(value) for read, value in zip(_readers(model, names, connection.vendor), row, strict=True))
+
+
+@functools.lru_cache(maxsize=64)
+def _readers(model: Model, names: tuple[str, ...], vendor: str) -> tuple[Callable[[Any], Any], ...]:
+    return tuple(_reader(_field(model, name)) for name in names)
+
+
+def _reader(field: Any) -> Callable[[Any], Any]:
+    expression = field.get_col(field.model._meta.db_table)
+    converters = [*connection.ops.get_db_converters(expression), *expression.get_db_converters(connection)]
+    return lambda value: functools.reduce(lambda got, convert: convert(got, expression, connection), converters, value)
+
+
+def _columns(model: Model, names: Sequence[str]) -> str:
+    return ", ".join(_quoted(_field(model, name).column) for name in names)
+
+
+def _table(model: Model) -> str:
+    return _quoted(model._meta.db_table)
+
+
+def _quoted(name: Any) -> str:
+    return connection.ops.quote_name(name)

@@ -1,0 +1,105 @@
+"""Statements that are composed once: they write what the ORM writes, within one client."""
+
+import uuid
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from billing.models import Reservation, UsageRecord
+from chat.models import Message, Session
+from tenants import statements
+from tenants.models import Client
+from tenants.scoping import NoClientInScope, client_scope, unscoped
+
+Row = dict[str, object]
+
+
+def rows(model: type, *leave_out: str) -> list[Row]:
+    found = [dict(row) for row in model.objects.order_by("pk").values()]
+    return [{name: value for name, value in row.items() if name not in ("id", *leave_out)} for row in found]
+
+
+def test_a_row_is_the_same_as_the_ones_that_the_orm_writes(acme: Client, stranger: Client) -> None:
+    with client_scope(stranger.pk):
+        Session.objects.create()
+    with client_scope(acme.pk):
+        session = Session.objects.create(metadata={"pageUrl": "https://example.com/ä"})
+        message = {"trace_id": uuid.uuid4(), "role": "assistant", "sources": [{"title": "Ropes"}], "first_token_ms": 7}
+        used = {"at": timezone.now(), "cost": Decimal("0.00000012"), "prices": {"input": "0.1"}, "request_id": "r"}
+        Message.objects.create(session=session, **message)
+        UsageRecord.objects.create(**used)
+        by_orm = rows(Message, "created", "trace_id"), rows(UsageRecord, "request_id")
+        statements.insert(Message, {**message, "session": session.pk, "trace_id": uuid.uuid4()})
+        statements.insert(UsageRecord, {**used, "request_id": "s"})
+        assert rows(Message, "created", "trace_id") == by_orm[0] * 2
+        assert rows(UsageRecord, "request_id") == by_orm[1] * 2
+        assert abs((Message.objects.latest("pk").created - timezone.now()).total_seconds()) < 60
+
+
+def test_keys_of_new_rows_come_back_and_a_conflict_can_be_passed_over(acme: Client) -> None:
+    row = {"session_id": uuid.uuid4()}
+    with client_scope(acme.pk):
+        [key] = statements.insert(Session, row)
+        assert statements.look_up(Session, "id", **row) == key == Session.objects.get().pk
+        assert statements.insert(Session, row, ignore_conflicts=True) == []
+        with pytest.raises(IntegrityError), transaction.atomic():
+            statements.insert(Session, row)
+
+
+def test_a_foreign_key_never_leads_to_another_client(acme: Client, stranger: Client) -> None:
+    with client_scope(stranger.pk):
+        theirs = Session.objects.create().pk
+    with client_scope(acme.pk):
+        mine = Session.objects.create().pk
+        with pytest.raises(IntegrityError), transaction.atomic():
+            statements.insert(Message, {"session": theirs, "trace_id": uuid.uuid4(), "role": "visitor"})
+        statements.insert(Message, {"session": mine, "trace_id": uuid.uuid4(), "role": "visitor"})
+        with pytest.raises(NotImplementedError):
+            statements.update(Message, {"session": theirs})
+        assert [row.session_id for row in Message.objects.all()] == [mine]
+
+
+def test_changes_and_removals_are_of_this_client_alone(acme: Client, stranger: Client) -> None:
+    now = timezone.now()
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            statements.insert(Reservation, {"request_id": "same", "at": now, "included": 5, "hold": Decimal("0.05")})
+    with client_scope(acme.pk):
+        assert statements.update(Reservation, {"included": 6}, request_id="same") == 1
+        taken = statements.take(Reservation, "at", "included", "hold", request_id="same")
+        assert taken == (now, 6, Decimal("0.05"))
+        assert statements.take(Reservation, "at", request_id="same") is None
+    with client_scope(stranger.pk):
+        assert rows(Reservation) == [
+            {"client_id": stranger.pk, "request_id": "same", "at": now, "included": 5, "hold": Decimal("0.05")}
+        ]
+
+
+def test_rows_are_found_by_one_value_or_by_several(acme: Client, stranger: Client) -> None:
+    wanted = [uuid.uuid4() for _ in range(3)]
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            keys = statements.insert(Session, *({"session_id": id, "metadata": {"ä": [1]}} for id in wanted))
+            found = statements.select(Session, ["id", "session_id", "metadata"], session_id=wanted[:2], id=keys)
+            assert sorted(found) == [(key, id, {"ä": [1]}) for key, id in zip(keys, wanted[:2], strict=False)]
+
+
+def test_a_part_of_a_text_is_counted_in_characters(acme: Client) -> None:
+    with client_scope(acme.pk):
+        session = Session.objects.create()
+        trace = uuid.uuid4()
+        Message.objects.create(session=session, trace_id=trace, text="Grüße 🥾 und Tschüß")
+        assert statements.part(Message, "text", 3, 9, trace_id=trace) == "Grüße 🥾 und Tschüß"[3:9]
+        assert statements.part(Message, "text", 0, 4, trace_id=uuid.uuid4()) == ""
+
+
+def test_they_work_in_one_clients_scope_only(acme: Client) -> None:
+    with pytest.raises(NoClientInScope):
+        statements.look_up(Client, "name")
+    with unscoped("a test across clients"), pytest.raises(NotImplementedError):
+        statements.look_up(Client, "name")
+    with client_scope(acme.pk):
+        assert statements.look_up(Client, "name") == acme.name
+        assert statements.look_up(Client, "name", id=uuid.uuid4()) is None
