@@ -108,7 +108,7 @@ def record(
         "exact": usage.exact,
         "latency_ms": latency_ms,
     }
-    reservation = _take_reservation(request_id)
+    reservation = _take_reservation(request_id) if kind == UsageRecord.Kind.CHAT else None
     if reservation is None:
         values["at"] = admission.at if admission else at or timezone.now()
         return _write_unreserved(request_id, values, admission)

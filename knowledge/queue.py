@@ -6,7 +6,6 @@ a superfluous one finds nothing to do.
 """
 
 import threading
-import uuid
 from datetime import timedelta
 
 import structlog
@@ -20,7 +19,6 @@ from knowledge.models import DocumentVersion
 from knowledge.pipeline import remains
 from knowledge.pipeline.ingest import ingest_next
 from knowledge.pipeline.lease import waiting
-from knowledge.vectors import VectorStore
 from tenants.scoping import unscoped
 
 log = structlog.get_logger(__name__)
@@ -97,7 +95,6 @@ def start_embedded_worker() -> None:
 def _work() -> None:
     with unscoped("this process owns the queue: what an earlier one left is taken up again"):
         DocumentVersion.objects.filter(status__in=DocumentVersion.UNFINISHED).update(lease=None)
-    _keep_live_model()
     while True:
         _wake.clear()
         try:
@@ -108,9 +105,3 @@ def _work() -> None:
             log.exception("ingestion thread")
         close_old_connections()
         _wake.wait(timeout=IDLE_SECONDS)
-
-
-def _keep_live_model() -> None:
-    """From the first start on the index that answers is a fact, which other settings don't change: reindex does."""
-    store = VectorStore.for_client(uuid.UUID(int=0))
-    store.set_live_model(store.model)

@@ -151,10 +151,15 @@ class ScopedManager(models.Manager.from_queryset(ScopedQuerySet)):  # type: igno
     """Filters by the client in scope; raises without one, whatever is asked."""
 
     use_in_migrations = False
+    _scoped: tuple[Any, Any] | None = None  # a database and the queryset for it, which is the costly part of a query
 
     def get_queryset(self) -> Any:
         current_client()
-        return super().get_queryset().filter(InScope())
+        if self._hints:  # an instance's own manager lives as long as one query
+            return super().get_queryset().filter(InScope())
+        if self._scoped is None or self._scoped[0] != self._db:
+            self._scoped = self._db, super().get_queryset().filter(InScope())
+        return self._scoped[1].all()
 
 
 class ClientOwned(models.Model):

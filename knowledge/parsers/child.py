@@ -31,6 +31,7 @@ PR_SET_PDEATHSIG = 1
 def serve() -> None:
     """Answer requests, one at a time, until the parent closes standard input or is gone."""
     sys.setrecursionlimit(3000)
+    pdf.warm_up()
     parent = os.getppid()
     requests = os.fdopen(0, "rb", buffering=0)
     while os.getppid() == parent:

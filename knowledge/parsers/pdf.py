@@ -1,8 +1,10 @@
 """PDF: PDFium first, which is fast and reads most; pypdf where PDFium fails or finds no text."""
 
+import contextlib
 import ctypes
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 import pypdfium2
@@ -24,7 +26,27 @@ FONT_NAME = 128  # bytes of a font's name that are looked at
 _LEADER = re.compile(r"(?: ?\.){4,} ?")  # the dots of a table of contents
 CELL_GAP = 1.0  # times the height of letters; a space between words has a quarter of it
 MAX_RECTANGLES = 60  # PDFium's boxes of one line; more are letters placed one by one
+_font_name = ctypes.create_string_buffer(FONT_NAME)  # one for all: a file is read by one thread
 _LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
+
+
+# A page with one word.
+_SAMPLE = b"""%PDF-1.1
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1/MediaBox[0 0 9 9]>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/Contents 5 0 R/Resources<</Font<</F 4 0 R>>>>>>endobj
+4 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
+5 0 obj<</Length 26>>stream
+BT /F 9 Tf (letter) Tj ET
+endstream endobj
+trailer<</Root 1 0 R>>
+"""
+
+
+def warm_up() -> None:
+    """Have PDFium load its fonts and tables now: 7 ms that each fork then need not spend."""
+    with contextlib.suppress(pypdfium2.PdfiumError):
+        list(_lines(pypdfium2.PdfDocument(_SAMPLE)[0].get_textpage()))
 
 
 def read(path: str, limits: Limits) -> Parsed:
@@ -72,7 +94,8 @@ def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
     """The page's lines in the order of its content, each with its box (from its first and last character)."""
     text = textpage.get_text_range(errors="replace")
     for match in _LINE.finditer(text):
-        line = _LEADER.sub(" ", match[1]).strip()
+        led = match[1].count(".") > 3 and bool(_LEADER.search(match[1]))
+        line = (_LEADER.sub(" ", match[1]) if led else match[1]).strip()
         if not line:
             continue
         first = match.start(1) + len(match[1]) - len(match[1].lstrip())
@@ -81,7 +104,7 @@ def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
         start, bold = _character(textpage, letter)
         left = start.left if letter == first else _character(textpage, first)[0].left
         end, still_bold = _character(textpage, last)
-        cells = () if _LEADER.search(match[1]) else _cells(textpage, text, first, last + 1)
+        cells = () if led else _cells(textpage, text, first, last + 1)
         yield Line(line, left, start.bottom, end.right, start.top, bold and still_bold, bool(match[2]), cells)
 
 
@@ -115,11 +138,12 @@ def _character(textpage: pypdfium2.PdfTextPage, position: int) -> tuple[raw.FS_R
     index = raw.FPDFText_GetCharIndexFromTextIndex(textpage, position)
     box = raw.FS_RECTF()
     raw.FPDFText_GetLooseCharBox(textpage, index, box)
-    name = ctypes.create_string_buffer(FONT_NAME)
-    raw.FPDFText_GetFontInfo(textpage, index, name, FONT_NAME, None)
-    return box, _is_bold(name.value)
+    _font_name.value = b""
+    raw.FPDFText_GetFontInfo(textpage, index, _font_name, FONT_NAME, None)
+    return box, _is_bold(_font_name.value)
 
 
+@lru_cache(maxsize=256)
 def _is_bold(font: bytes) -> bool:
     name = font.lower()
     return b"bold" in name or b"black" in name or b"heavy" in name

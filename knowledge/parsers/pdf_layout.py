@@ -67,7 +67,7 @@ def _tables_and_text(lines: Sequence[Line], style: "_Style") -> Iterator[Group]:
         elif divided and len(together) > 1:
             yield from style.groups(text)
             text = []
-            yield Group(together, [[cell.text for cell in line.cells] for line in together])
+            yield Group.of(together, [[cell.text for cell in line.cells] for line in together])
         else:
             text += together
     yield from style.groups(text)
@@ -134,7 +134,8 @@ class _Style:
         self.height, self.bold = weights.most_common(1)[0][0] if weights else (12.0, False)
         ratios = [ratio for a, b in pairwise(lines) if 0.5 < (ratio := (a.bottom - b.bottom) / a.height) < 2.5]
         self.pitch = median(ratios) if ratios else 1.2
-        self.compounds = {word.lower() for line in lines for word in _COMPOUND.findall(line.text)}
+        hyphened = (line.text for line in lines if "-" in line.text)
+        self.compounds = {word.lower() for text in hyphened for word in _COMPOUND.findall(text)}
         larger = {round(line.height) for line in lines if self._is_heading(line)}
         self.levels = sorted(larger, reverse=True)
 
@@ -145,13 +146,13 @@ class _Style:
             if group.lines and not self._continues(group, line):
                 yield group
                 group = Group()
-            group.lines.append(line)
+            group.add(line)
         if group.lines:
             yield group
 
     def _continues(self, group: Group, line: Line) -> bool:
         last = group.lines[-1]
-        if is_item(line.text) or not 0.87 < line.height / last.height < LARGER:
+        if not 0.87 < line.height / last.height < LARGER or is_item(line.text):
             return False
         if self._is_heading(last) != self._is_heading(line):
             return False
@@ -161,9 +162,10 @@ class _Style:
         return beside or below
 
     def _is_heading(self, line: Line) -> bool:
-        if len(line.text) > HEADING_CHARACTERS or line.text[-1] in ".,;" or not any(map(str.isalpha, line.text)):
+        bold = line.bold and not self.bold
+        if line.height <= (0.95 if bold else LARGER) * self.height:
             return False
-        return line.height > LARGER * self.height or (line.bold and not self.bold and line.height > 0.95 * self.height)
+        return len(line.text) <= HEADING_CHARACTERS and line.text[-1] not in ".,;" and any(map(str.isalpha, line.text))
 
     def level(self, group: Group) -> int | None:
         """The level of a heading by its size, largest first; None for other text."""

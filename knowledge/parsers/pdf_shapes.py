@@ -1,6 +1,8 @@
 """What is on a page of a PDF. Lengths are in points, y grows upwards."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +43,29 @@ class Page:
     lines: list[Line]
 
 
-@dataclass(slots=True)
 class Group:
-    """Lines that belong together: a paragraph, an item, a heading, or a table with its rows of cells."""
+    """Lines that belong together: a paragraph, an item, a heading, or a table with its rows of cells.
 
-    lines: list[Line] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
+    `left`, `bottom`, `right` and `top` are the box around all its lines.
+    """
 
-    @property
-    def left(self) -> float:
-        return min(line.left for line in self.lines)
+    __slots__ = ("bottom", "left", "lines", "right", "rows", "top")
 
-    @property
-    def right(self) -> float:
-        return max(line.right for line in self.lines)
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.rows: list[list[str]] = []
+        self.left = self.bottom = math.inf
+        self.right = self.top = -math.inf
 
-    @property
-    def top(self) -> float:
-        return max(line.top for line in self.lines)
+    @staticmethod
+    def of(lines: Iterable[Line], rows: list[list[str]]) -> "Group":
+        group = Group()
+        for line in lines:
+            group.add(line)
+        group.rows = rows
+        return group
 
-    @property
-    def bottom(self) -> float:
-        return min(line.bottom for line in self.lines)
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+        self.left, self.right = min(self.left, line.left), max(self.right, line.right)
+        self.bottom, self.top = min(self.bottom, line.bottom), max(self.top, line.top)

@@ -4,20 +4,17 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
 from django.core.files.storage import default_storage
 from django.db.models import F
 from django.utils import timezone
 
-from knowledge.embeddings.models import model_of
 from knowledge.models import Chunk, DocumentVersion, Remains
 from knowledge.pipeline.ingest import store_chunks
-from knowledge.vectors import Point, VectorStore
+from knowledge.vectors import VectorStore
 from tenants.scoping import client_scope
 
 BATCH = 256  # chunks or points
 FILE_AGE = timedelta(hours=1)  # a younger file may belong to an upload whose transaction is still open
-DISCARDED = 0  # no version has this id
 
 
 @dataclass(frozen=True)
@@ -62,19 +59,9 @@ def repair(found: Comparison) -> None:
             chunks = list(Chunk.objects.filter(pk__in=missing[first : first + BATCH]))
         if chunks:
             store_chunks(store, chunks, f"repair-{run}-{first}")
-    _discard(store, sorted(found.surplus))
+    store.delete(found.surplus)
     for name in found.stray_files:
         default_storage.delete(name)
-
-
-def _discard(store: VectorStore, points: list[uuid.UUID]) -> None:
-    """Remove points whose version nobody knows any more: they become those of one that never was, and that goes."""
-    anything = np.zeros((1, model_of(store.model).dimensions), np.float32)
-    anything[0, 0] = 1.0
-    for first in range(0, len(points), BATCH):
-        store.upsert([Point(point, DISCARDED, "", anything) for point in points[first : first + BATCH]])
-    if points:
-        store.delete_version(DISCARDED)
 
 
 def _chunks(client_id: uuid.UUID) -> tuple[set[uuid.UUID], set[uuid.UUID]]:

@@ -153,13 +153,12 @@ class Run:
         with client_scope(version.client_id):
             Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
             self.lease.write_in_scope(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
-            document = Document.objects.select_related("live").defer("live__text").get(pk=version.document_id)
-            replaced, document.live = document.live, version
-            document.save(update_fields=["live", "updated"])
-            if replaced:
+            Document.objects.filter(pk=version.document_id).update(live=version, updated=timezone.now())
+            # Nobody else has switched since the claim: no older version can once this one was uploaded.
+            if replaced := version.document.live_id:
+                remains.leave(DocumentVersion.objects.defer("text").get(pk=replaced))
                 Chunk.objects.filter(version=replaced).delete()
-                remains.leave(replaced)
-                DocumentVersion.objects.filter(pk=replaced.pk).update(text="", file="")
+                DocumentVersion.objects.filter(pk=replaced).update(text="", file="")
         self._count("completed")
 
     def _fail(self, message: str) -> None:

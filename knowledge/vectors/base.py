@@ -2,7 +2,7 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -80,6 +80,10 @@ class VectorStore(ABC):
     @abstractmethod
     def upsert(self, points: Sequence[Point]) -> None:
         """Add the points, or replace those with the same ids. A point of another client is left as it is."""
+
+    @abstractmethod
+    def delete(self, ids: Collection[uuid.UUID]) -> None:
+        """Remove those of the client's points that have these ids."""
 
     @abstractmethod
     def delete_version(self, version_id: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ _lock: owner.Lock | None = None  # held by the owner
 
 
 def own() -> None:
-    """Make this process the owner (the web process does so at its start); VectorStoreTaken if another one is."""
+    """Make this process the owner (the web process does so at its start); VectorStoreTaken if another one is.
+
+    From then on the index that answers is a fact, which other settings don't change: reindex does.
+    """
     with _access:
         if _lock is None:
             release()
@@ -33,6 +36,7 @@ def own() -> None:
                     f"({taken.note['command']}), and only one process can have it. Stop that one first, or set "
                     "QDRANT_URL to share a Qdrant server between several processes."
                 ) from taken
+            EmbeddedStore.set_live_model(EmbeddedStore.live_model())
 
 
 def release() -> None:
@@ -50,6 +54,9 @@ class EmbeddedStore(VectorStore):
 
     def upsert(self, points: Sequence[Point]) -> None:
         _call("upsert", self.model, self.client_id, list(points))
+
+    def delete(self, ids: Collection[uuid.UUID]) -> None:
+        _call("delete_ids", self.model, self.client_id, set(ids))
 
     def delete_version(self, version_id: int) -> None:
         _call("delete", self.model, self.client_id, version_id)

@@ -27,7 +27,7 @@ from knowledge.vectors.base import VectorError
 
 log = structlog.get_logger(__name__)
 LONGEST_SOCKET_PATH = 100  # the system allows about 107 bytes
-CALLS = frozenset({"upsert", "delete", "count", "ids", "search"})
+CALLS = frozenset({"upsert", "delete", "delete_ids", "count", "ids", "search"})
 ANSWER_SECONDS = 120
 
 

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -39,11 +39,16 @@ class ServerStore(VectorStore):
             rows = [self._row(point) for point in points[at : at + UPSERT_BATCH]]
             self._call(partial(_upsert, rows=rows, condition=self._only()))
 
+    def delete(self, ids: Collection[uuid.UUID]) -> None:
+        wanted = list(ids)
+        for at in range(0, len(wanted), PAGE):
+            self._delete(self._only(among=set(wanted[at : at + PAGE])))
+
     def delete_version(self, version_id: int) -> None:
-        self._delete(version_id)
+        self._delete(self._only(version_id))
 
     def delete_all(self) -> None:
-        self._delete(None)
+        self._delete(self._only())
 
     def count(self, version_id: int | None = None) -> int:
         condition = self._only(version_id)
@@ -94,8 +99,8 @@ class ServerStore(VectorStore):
             payload={"client_id": str(self.client_id), "version_id": point.version_id},
         )
 
-    def _delete(self, version_id: int | None) -> None:
-        chosen = models.FilterSelector(filter=self._only(version_id))
+    def _delete(self, condition: models.Filter) -> None:
+        chosen = models.FilterSelector(filter=condition)
         self._call(lambda client, name: client.delete(name, chosen))
 
     def _only(self, version_id: int | None = None, among: set[uuid.UUID] | None = None) -> models.Filter:

@@ -46,6 +46,10 @@ class Shards:
         with _our_errors():
             self._shard(model).update(edge.UpdateOperation.delete_points_by_filter(_only(client_id, version_id)))
 
+    def delete_ids(self, model: str, client_id: uuid.UUID, ids: set[uuid.UUID]) -> None:
+        with _our_errors():
+            self._shard(model).update(edge.UpdateOperation.delete_points_by_filter(_only(client_id, among=ids)))
+
     def count(self, model: str, client_id: uuid.UUID, version_id: int | None) -> int:
         with _our_errors():
             return self._shard(model).count(edge.CountRequest(filter=_only(client_id, version_id)))

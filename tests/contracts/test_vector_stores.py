@@ -100,6 +100,7 @@ def test_a_stranger_neither_sees_nor_touches_a_clients_points(back_end: str) -> 
     theirs.upsert([point("laces", EAST, version=secret.version_id)])
     theirs.upsert([point("boots forged", EAST, id=secret.id)])  # another client's id, by whatever mistake
     theirs.delete_version(secret.version_id)
+    theirs.delete([secret.id])
     theirs.delete_all()
     assert search(ours, NORTH, "boots secret") == before
     assert (search(theirs, NORTH, "boots secret"), theirs.count(), theirs.ids()) == ([], 0, set())
@@ -120,6 +121,16 @@ def test_deleting_a_version_leaves_the_others(back_end: str) -> None:
     store.delete_version(1)
     store.delete_version(1)
     assert (store.count(), store.count(1), store.count(2), store.ids(2)) == (1, 0, 1, {new.id})
+
+
+def test_deleting_ids_leaves_the_others(back_end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAGE", 2)
+    store = VectorStore.for_client(ACME)
+    points = [point("boots", NORTH) for _ in range(5)]
+    store.upsert(points)
+    store.delete([p.id for p in points[:3]] + [uuid.uuid4()])
+    store.delete([])
+    assert store.ids() == {p.id for p in points[3:]}
 
 
 def test_lists_more_ids_than_a_page_holds(back_end: str, monkeypatch: pytest.MonkeyPatch) -> None:

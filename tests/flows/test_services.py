@@ -21,6 +21,7 @@ from tests.knowledge.files import make_pdf
 FINAL = ("completed", "failed")
 WORKERS = 2
 RECOVERED = 60  # seconds after a restart
+PLAN_DOCUMENTS = 100  # of a paid client
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +192,10 @@ def survive(victim: Installation, kills: int, chance: random.Random) -> None:
 
     A document that was cut short twice is allowed to end before the next kill: three times is a failure by right.
     """
-    client = make_client(victim)
     names = [f"doc-{kills}-{number}" for number in range(kills * 2)]
-    for name in names:
-        send(victim, client, name, text_of(name))
+    clients = [make_client(victim) for _ in range(0, len(names), PLAN_DOCUMENTS)]
+    for number, name in enumerate(names):
+        send(victim, clients[number % len(clients)], name, text_of(name))
     slowest = 0.0
     for _ in range(kills):
         slowest = max(slowest, wait_for_a_moment_to_kill(victim))

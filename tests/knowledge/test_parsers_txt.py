@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from knowledge.parsers import ParseError
 from knowledge.parsers.encodings import decode
-from knowledge.parsers.text import clean
+from knowledge.parsers.text import _is_tidy, _tidied, clean
 from tests.knowledge.encodings_set import SAMPLES
 from tests.knowledge.files import parse_bytes
 
@@ -59,6 +59,11 @@ def test_clean_text_is_normal_storable_and_stays_as_it_is(text: str) -> None:
     assert unicodedata.is_normalized("NFC", cleaned)
     assert clean(cleaned) == cleaned
     assert cleaned.encode().decode() == cleaned
+
+
+@given(st.text(alphabet=st.characters() | st.sampled_from(" \n\t\u034f\xa0e\u0301\U000e0100")))
+def test_tidy_text_is_told_from_untidy(text: str) -> None:
+    assert not _is_tidy(text) or _tidied(text) == text
 
 
 @given(st.binary())

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from knowledge import documents, embeddings, queue
+from knowledge import documents, embeddings
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.models import Chunk, Document
 from knowledge.pipeline import reindex
@@ -42,7 +42,7 @@ def provider(
             settings.QDRANT_URL = qdrant.url
             monkeypatch.setattr("knowledge.vectors.server.LIVE_MODEL_SECONDS", 0.0)
             server.disconnect()
-        queue._keep_live_model()
+        VectorStore.set_live_model(VectorStore.live_model())
         yield provider
         server.disconnect()
         embeddings._embedders.clear()
