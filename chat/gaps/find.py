@@ -16,7 +16,7 @@ from django.utils import timezone
 from chat.gaps.grouping import Groups
 from chat.models import Gap, GapQuestion, Message
 from chat.understanding.followups import standalone
-from chat.workflow.log import history_of
+from chat.workflow.log import history_before
 from knowledge.search import question_vectors
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -69,9 +69,9 @@ def group(client_id: uuid.UUID) -> int:
     return done
 
 
-def waiting(limit: int = 1_000) -> int:
-    """Questions in scope that are in no group yet, counted no further than `limit`."""
-    return _ungrouped(_oldest()).order_by()[:limit].count()
+def waiting(most: int = 1_000) -> int:
+    """Questions in scope that are in no group yet, counted no further than `most`."""
+    return _ungrouped(_oldest()).order_by()[:most].count()
 
 
 def _clients() -> list[uuid.UUID]:
@@ -127,7 +127,7 @@ def _kind(answer: Message) -> str:
 
 def _whole(question: Message) -> str:
     """The question as it can be understood alone."""
-    return standalone(question.text, history_of(question.session, before=question))[0]
+    return standalone(question.text, history_before(question))[0]
 
 
 def _renew(client_id: uuid.UUID) -> None:

@@ -55,7 +55,7 @@ def reserve(question: Question) -> Reserved:
         history: tuple[Turn, ...] = ()
         if not made:
             Session.objects.filter(pk=session.pk).update(last_seen=question.at)
-            history = history_of(session)
+            history = _history(session)
         _write_turn(question, session)
         ledger.reserve(str(question.trace_id), question.client, question.admission)
     return Reserved(history, version)
@@ -159,7 +159,7 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(history_of(failed.session, before=failed), version, failed.trace_id)
+    return Reserved(_history(failed.session, before=failed), version, failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:
@@ -169,7 +169,7 @@ def _session(question: Question) -> tuple[Session, bool]:
     return Session.objects.get_or_create(session_id=question.session_id, defaults={"metadata": question.metadata})
 
 
-def history_of(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
+def _history(session: Session, before: Message | None = None) -> tuple[Turn, ...]:
     """The last turns (before an answer), oldest first; answers that failed or are under way don't count."""
     said = Q(role=Message.Role.VISITOR) | Q(outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.CANCELLED))
     rows = Message.objects.filter(said, session=session).order_by("-created", "-pk")
@@ -177,6 +177,11 @@ def history_of(session: Session, before: Message | None = None) -> tuple[Turn, .
         rows = rows.filter(pk__lt=before.pk).exclude(trace_id=before.trace_id)
     newest = list(rows.values_list("role", "text")[:HISTORY_ROWS])
     return tuple(Turn(role, text) for role, text in reversed(newest))
+
+
+def history_before(question: Message) -> tuple[Turn, ...]:
+    """What the model was told of the conversation when this question of a visitor was asked."""
+    return _history(question.session, before=question)
 
 
 def _write_turn(question: Question, session: Session) -> None:

@@ -13,6 +13,7 @@ ANSWERED, REFUSED = Message.Outcome.ANSWERED, Message.Outcome.REFUSED
 def asked(
     client: Client,
     text: str,
+    /,
     outcome: str = REFUSED,
     *,
     at: datetime | None = None,
