@@ -269,7 +269,7 @@ class EvaluationRunAdmin(ReadOnly, DeskAdmin):
         return run
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("question_set")
+        return super().get_queryset(request).select_related("question_set", "client")
 
 
 def _chosen(others: list[EvaluationRun], wanted: str, run: EvaluationRun) -> EvaluationRun | None:

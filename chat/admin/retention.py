@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -43,7 +42,7 @@ def set_retention(request: HttpRequest, client: Client) -> HttpResponse:
     days = request.POST.get("days", "").strip()
     rule.conversation_days = int(days) if days.isdecimal() and len(days) < 6 else None
     rule.time_zone = request.POST.get("time_zone", "").strip() or "UTC"
-    rule.applied = timezone.now().astimezone(rule.zone).date() if rule.time_zone in available_timezones() else None
+    rule.applied = timezone.now().astimezone(rule.zone).date()
     try:
         if days and rule.conversation_days is None:
             raise ValidationError("Write the days as a whole number, or leave them out to keep everything.")
