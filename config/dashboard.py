@@ -157,6 +157,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Callbacks", "webhook", "admin:knowledge_callback_changelist", "knowledge.view_callback"),
             ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
             ("Messages", "chat", "admin:chat_message_changelist", "chat.view_message"),
+            ("Content gaps", "contact_support", "admin:chat_gap_changelist", "chat.view_gap"),
+            ("Question sets", "fact_check", "admin:chat_questionset_changelist", "chat.view_questionset"),
             ("Widgets", "palette", "admin:tenants_widgetconfig_changelist", "tenants.view_widgetconfig"),
             ("Keys", "key", "admin:tenants_apikey_changelist", "tenants.view_apikey"),
         ),

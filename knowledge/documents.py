@@ -64,6 +64,12 @@ def find(client_id: uuid.UUID, document_id: str) -> DocumentVersion:
         return document.latest
 
 
+def row_of(client_id: uuid.UUID, document_id: str) -> int | None:
+    """The key of a document's row, which the desk's addresses have; None when there is no such document."""
+    with client_scope(client_id):
+        return _documents(document_id).values_list("pk", flat=True).first()
+
+
 def state(version: DocumentVersion) -> dict[str, Any]:
     """The contract's status body."""
     with client_scope(version.client_id):

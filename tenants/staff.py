@@ -30,6 +30,8 @@ PERMISSIONS: dict[str, set[str]] = {
         _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"))
         | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW, callback=VIEW)
         | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | _allowed("chat", gap=("view", "change"), questionset=WRITE, labelledquestion=WRITE, evaluationrun=VIEW)
+        | _allowed("chat", retention=("view", "change"))
         | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
     ),
     StaffMember.Role.BILLING: (
@@ -43,6 +45,8 @@ PERMISSIONS: dict[str, set[str]] = {
         _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"), apikey=WRITE)
         | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW)
         | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | _allowed("chat", gap=("view", "change"), questionset=WRITE, labelledquestion=WRITE, evaluationrun=VIEW)
+        | _allowed("chat", retention=("view", "change"))
         | _allowed("billing", invoice=VIEW, invoiceline=VIEW, alert=VIEW)
         | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
     ),

@@ -1,10 +1,13 @@
 """Conversations at the support staff's desk: found, read, exported, erased; never rewritten."""
 
+import csv
+import io
+import uuid
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -14,13 +17,15 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from billing.models import UsageRecord
-from chat.models import Message, Session
+from chat.models import SLOW_MS, Message, Session
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 
 OUTCOME_LABELS = {"answered": "success", "refused": "warning", "failed": "danger", "running": "info"}
-SLOW_MS = 5_000  # from the question to the last word
 TURNS_SHOWN = 500
+SEARCHED = 100_000  # messages, the newest; no index finds words, and a list must not read millions
+CSV_COLUMNS = ("created", "role", "text", "outcome", "sources", "rating", "comment", "model", "tokens", "milliseconds",
+               "trace id")  # fmt: skip
 KINDS = {
     "refused": ("Not answered", Q(outcome=Message.Outcome.REFUSED)),
     "down": ("Thumbs-down", Q(rating="down")),
@@ -45,7 +50,20 @@ class WithAnswer(admin.SimpleListFilter):
         condition = KINDS[kind][1]
         if queryset.model is Message:
             return queryset.filter(condition)
-        return queryset.filter(Exists(Message.objects.filter(condition, session=OuterRef("pk"))))
+        return queryset.filter(pk__in=Message.objects.filter(condition).values("session"))
+
+
+def _said(words: str) -> QuerySet[Message]:
+    """The messages with these words among the newest SEARCHED in scope."""
+    newest = Message.objects.order_by("-created").values("pk")[:SEARCHED]
+    return Message.objects.filter(pk__in=newest, text__icontains=words)
+
+
+def _id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError:
+        return None
 
 
 @admin.register(Session)
@@ -54,7 +72,7 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     list_display = ("session_id", "client", "first_question", "created", "last_seen")
     search_fields = ("session_id",)
-    search_help_text = "Search by words that were said, or by the session's id"
+    search_help_text = f"Search by words of the newest {SEARCHED:,} messages, or by a session's or request's id"
     list_filter = (WithAnswer, CLIENT_FILTER)
     list_select_related = ("client",)
 
@@ -62,16 +80,17 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         return request.user.has_perm("chat.delete_session")  # type: ignore[union-attr]
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """Words are looked for in the messages, each conversation found once."""
-        found, duplicates = super().get_search_results(request, queryset, search_term)
+        """By a whole id, or by words, each conversation found once."""
         if not search_term:
-            return found, duplicates
-        said = Exists(Message.objects.filter(session=OuterRef("pk"), text__icontains=search_term))
-        return queryset.filter(Q(pk__in=found.values("pk")) | said), False
+            return queryset, False
+        if wanted := _id(search_term):
+            of_request = Message.objects.filter(trace_id=wanted).values("session")
+            return queryset.filter(Q(session_id=wanted) | Q(pk__in=of_request)), False
+        return queryset.filter(pk__in=_said(search_term).values("session")), False
 
     def get_queryset(self, request: HttpRequest) -> Any:
         asked = Message.objects.filter(session=OuterRef("pk"), role=Message.Role.VISITOR).order_by("created", "id")
-        return super().get_queryset(request).annotate(question=asked.values("text")[:1])
+        return super().get_queryset(request).annotate(question=Subquery(asked.values("text")[:1]))
 
     @display(description="first question")
     def first_question(self, session: Any) -> str:
@@ -81,6 +100,7 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/export.json", view(self.export), name="chat_session_export"),
+            path("<int:pk>/export.csv", view(self.export_csv), name="chat_session_export_csv"),
             path("<int:pk>/erase/", view(require_POST(self.erase)), name="chat_session_erase"),
             *super().get_urls(),
         ]
@@ -111,22 +131,47 @@ class SessionAdmin(ReadOnly, DeskAdmin):
             "metadata": session.metadata,
             "messages": [_exported(turn) for turn in session.messages.order_by("created", "id")],
         }
-        name = f"conversation-{session.session_id}.json"
-        disposition = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return JsonResponse(body, json_dumps_params={"indent": 2, "ensure_ascii": False}, headers=disposition)
+        headers = _as_file(session, "json")
+        return JsonResponse(body, json_dumps_params={"indent": 2, "ensure_ascii": False}, headers=headers)
+
+    def export_csv(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The turns as a table, for people who work with spreadsheets."""
+        session = self._session(request, str(pk))
+        audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(_line(turn) for turn in session.messages.order_by("created", "id"))
+        content_type = "text/csv; charset=utf-8"
+        return HttpResponse("\ufeff" + lines.getvalue(), content_type=content_type, headers=_as_file(session, "csv"))
 
     def erase(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Erase everything that the visitor said and was told. The ledger holds no content and stays."""
+        """Erase all that the visitor said and was told, with a receipt. The ledger holds no content and stays."""
         session = self._session(request, str(pk))
         if not self.has_delete_permission(request, session):
             raise PermissionDenied
-        self.delete_model(request, session)
-        messages.success(request, "The visitor's conversation is erased.")
-        return HttpResponseRedirect(reverse("admin:chat_session_changelist"))
+        counts = self._erase(request, session)
+        left = {"Conversation": Session.objects.filter(pk=pk).count(), "Messages": _messages(pk).count()}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Receipt",
+            "opts": self.opts,
+            "session": session,
+            "lines": [(name, counts[name], left[name]) for name in counts],
+        }
+        return TemplateResponse(request, "admin/desk/visitor_erased.html", context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        audit.note(request, "erase visitor", f"chat.Session:{obj.pk}", client_id=obj.client_id)
-        obj.delete()
+        self._erase(request, obj)
+
+    def _erase(self, request: HttpRequest, session: Any) -> dict[str, int]:
+        """What there was of it; the audit keeps the figures."""
+        counts = {"Conversation": 1, "Messages": _messages(session.pk).count()}
+        audit.note(
+            request, "erase visitor", f"chat.Session:{session.pk}", counts, dict.fromkeys(counts, 0), session.client_id
+        )
+        Session.objects.filter(pk=session.pk).delete()
+        return counts
 
     def _session(self, request: HttpRequest, object_id: str) -> Session:
         if not self.has_view_permission(request):
@@ -137,13 +182,45 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         return session
 
 
+def _messages(session: int) -> QuerySet[Message]:
+    return Message.objects.filter(session_id=session)
+
+
+def _as_file(session: Session, ending: str) -> dict[str, str]:
+    name = f"conversation-{session.session_id}.{ending}"
+    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnly, DeskAdmin):
     list_display = ("created", "client", "role", "said", "state", "model", "last_token_ms", "rating", "conversation")
     list_filter = (WithAnswer, "outcome", "role", "rating", CLIENT_FILTER)
-    search_fields = ("text", "trace_id")
-    search_help_text = "Search by words that were said, or by a request's trace id"
+    search_fields = ("trace_id",)
+    search_help_text = f"Search by words of the newest {SEARCHED:,} messages, or by a request's trace id"
     list_select_related = ("client",)
+    ordering = ("-created", "-id")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only with the whole conversation."""
+        match = request.resolver_match
+        with_session = match is not None and match.url_name in ("chat_session_delete", "chat_session_changelist")
+        return with_session and request.user.has_perm("chat.delete_message")  # type: ignore[union-attr]
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        """A message is read in its conversation."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        message = self.get_object(request, object_id)
+        if message is None:
+            raise Http404
+        return HttpResponseRedirect(_turn_url(message))
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        if not search_term:
+            return queryset, False
+        if wanted := _id(search_term):
+            return queryset.filter(trace_id=wanted), False
+        return queryset.filter(pk__in=_said(search_term).values("pk")), False
 
     @display(description="outcome", label=OUTCOME_LABELS)
     def state(self, message: Message) -> str:
@@ -155,8 +232,11 @@ class MessageAdmin(ReadOnly, DeskAdmin):
 
     @display(description="conversation")
     def conversation(self, message: Message) -> str:
-        link = reverse("admin:chat_session_change", args=(message.session_id,))
-        return format_html('<a class="desk-link" href="{}#turn-{}">open</a>', link, message.pk)
+        return format_html('<a class="desk-link" href="{}">open</a>', _turn_url(message))
+
+
+def _turn_url(message: Message) -> str:
+    return reverse("admin:chat_session_change", args=(message.session_id,)) + f"#turn-{message.pk}"
 
 
 def _add_costs(request: HttpRequest, turns: list[Message]) -> None:
@@ -174,3 +254,16 @@ def _exported(turn: Message) -> dict[str, Any]:
     if turn.role == Message.Role.ASSISTANT:
         values |= {"outcome": turn.outcome, "sources": turn.sources, "rating": turn.rating, "comment": turn.comment}
     return values
+
+
+def _line(turn: Message) -> tuple[Any, ...]:
+    """A turn under CSV_COLUMNS. A spreadsheet would take a text that begins like a formula for one."""
+    sources = "; ".join(str(source.get("title", "")) for source in turn.sources if isinstance(source, dict))
+    texts = [
+        f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+        for text in (turn.text, sources, turn.comment)
+    ]
+    tokens = turn.prompt_tokens + turn.completion_tokens or ""
+    time = "" if turn.last_token_ms is None else turn.last_token_ms
+    return (turn.created.isoformat(), turn.role, texts[0], turn.outcome, texts[1], turn.rating, texts[2], turn.model,
+            tokens, time, turn.trace_id)  # fmt: skip

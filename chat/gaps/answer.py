@@ -11,7 +11,7 @@ from django.utils import timezone
 from chat.gaps.models import Gap, GapQuestion
 from chat.llms import LlmError, Turn
 from chat.models import Message
-from chat.workflow.log import history_of
+from chat.workflow.log import history_before
 from chat.workflow.preview import preview
 from knowledge import documents
 from tenants.errors import ApiError
@@ -20,6 +20,7 @@ from tenants.scoping import client_scope, unscoped
 
 ASKED_AGAIN = 20  # of a gap's questions, the newest; more would cost more than they say
 LONGEST_QUESTION, LONGEST_ANSWER = 200, 10_000  # characters
+HOLD = timedelta(minutes=5)  # longer than any one answer may take
 PATIENCE = timedelta(hours=1)  # then a gap whose document is still not read is open again
 GONE = "Its document was erased, so it needs an answer again."
 
@@ -46,8 +47,8 @@ def write(client: Client, gap_id: int, question: str, answer: str, author: str) 
         text = f"{question}\n\n{answer}\n".encode()
         documents.submit(client, documents.Upload(document_id, text, "txt", _file_name(question), provenance))
         gap.document, gap.title, gap.answer, gap.written_by, gap.written = document_id, question, answer, author, now
-        gap.state, gap.note = Gap.State.READING, ""
-        gap.save(update_fields=["document", "title", "answer", "written_by", "written", "state", "note"])
+        gap.state, gap.note, gap.held_until = Gap.State.READING, "", None
+        gap.save(update_fields=["document", "title", "answer", "written_by", "written", "state", "note", "held_until"])
         gap.questions.update(again={}, asked_again=None)
 
 
@@ -69,10 +70,21 @@ def set_state(gap: Gap, state: str) -> None:
     Gap.objects.filter(pk=gap.pk).update(state=state, note="")
 
 
+def progress(gap: Gap) -> tuple[str, bool]:
+    """How far a written answer has come, for a person, and whether its questions can be asked again now."""
+    try:
+        version = documents.find(gap.client_id, gap.document)
+    except ApiError:
+        return "Its document is gone", True
+    if version.status in version.FINAL:
+        return "Asking the questions again", gap.held_until is None
+    return f"The answer is being read: {version.step}", False
+
+
 def follow_up() -> bool:
     """Ask the questions of every gap whose document is ready; True while some are still being read.
 
-    May run twice or at once with itself: an answer to a question that was asked again twice is the later one.
+    May run twice or at once with itself: a gap is held by one process, and what was asked is not asked again.
     """
     with unscoped("answers to gaps of all clients are followed by one job"):
         reading = list(Gap.objects.filter(state=Gap.State.READING).values_list("client_id", "pk"))
@@ -93,7 +105,8 @@ def _follow(client_id: uuid.UUID, gap_id: int) -> bool:
     if version.status == version.Status.FAILED:
         _end(gap, Gap.State.OPEN, f"The answer could not be stored: {version.error_message or 'unknown reason'}")
     elif version.status == version.Status.COMPLETED:
-        ask_again(gap)
+        if _hold(gap):
+            _ask_again(gap)
     elif gap.written and gap.written < timezone.now() - PATIENCE:
         _end(gap, Gap.State.OPEN, "The answer was not read within an hour. Are the workers running?")
     else:
@@ -101,7 +114,15 @@ def _follow(client_id: uuid.UUID, gap_id: int) -> bool:
     return False
 
 
-def ask_again(gap: Gap) -> None:
+def _hold(gap: Gap) -> bool:
+    """Keep other processes from asking the same questions, until this one has or is dead."""
+    with client_scope(gap.client_id):
+        free = Q(held_until=None) | Q(held_until__lt=timezone.now())
+        mine = Gap.objects.filter(free, pk=gap.pk, state=Gap.State.READING)
+        return bool(mine.update(held_until=timezone.now() + HOLD))
+
+
+def _ask_again(gap: Gap) -> None:
     """Ask the gap's newest questions as the visitors did, and note what they would be told now.
 
     Nothing of it is counted or billed, as with every preview; what the models cost is noted with each question.
@@ -109,11 +130,12 @@ def ask_again(gap: Gap) -> None:
     client = Client.objects.get(pk=gap.client_id)
     with client_scope(client.pk):
         asked = list(gap.questions.filter(asked_again=None).select_related("message__session")[:ASKED_AGAIN])
-        histories = [history_of(row.message.session_id, before=row.message) for row in asked]
+        histories = [history_before(row.message) for row in asked]
     for row, history in zip(asked, histories, strict=True):
         found = _asked_again(client, row.message, history, gap.document)
         with client_scope(client.pk):
             GapQuestion.objects.filter(pk=row.pk).update(again=found, asked_again=timezone.now())
+            Gap.objects.filter(pk=gap.pk).update(held_until=timezone.now() + HOLD)
     _conclude(gap)
 
 
@@ -147,4 +169,4 @@ def _end(gap: Gap, state: str, note: str) -> None:
     """Unless another answer was written meanwhile, or somebody dismissed it."""
     with client_scope(gap.client_id):
         same = Q(pk=gap.pk, state=Gap.State.READING, written=gap.written)
-        Gap.objects.filter(same).update(state=state, note=note[:300])
+        Gap.objects.filter(same).update(state=state, note=note[:300], held_until=None)

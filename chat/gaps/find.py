@@ -16,7 +16,7 @@ from django.utils import timezone
 from chat.gaps.grouping import Groups
 from chat.models import Gap, GapQuestion, Message
 from chat.understanding.followups import standalone
-from chat.workflow.log import history_of
+from chat.workflow.log import history_before
 from knowledge.search import question_vectors
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -69,9 +69,9 @@ def group(client_id: uuid.UUID) -> int:
     return done
 
 
-def waiting(limit: int = 1_000) -> int:
-    """Questions in scope that are in no group yet, counted no further than `limit`."""
-    return _ungrouped(_oldest()).order_by()[:limit].count()
+def waiting(most: int = 1_000) -> int:
+    """Questions in scope that are in no group yet, counted no further than `most`."""
+    return _ungrouped(_oldest()).order_by()[:most].count()
 
 
 def _clients() -> list[uuid.UUID]:
@@ -127,7 +127,7 @@ def _kind(answer: Message) -> str:
 
 def _whole(question: Message) -> str:
     """The question as it can be understood alone."""
-    return standalone(question.text, history_of(question.session_id, before=question))[0]
+    return standalone(question.text, history_before(question))[0]
 
 
 def _renew(client_id: uuid.UUID) -> None:
@@ -160,7 +160,7 @@ def _write(client_id: uuid.UUID, model: str, new: Sequence[Asked], vectors: Sequ
                 row.vector, row.model = _bytes(vector), model
                 rows.append(row)
         GapQuestion.objects.bulk_create(rows)
-        _reopen({row.gap_id for row in rows})
+        _reopen(rows)
 
 
 def _gap_of(groups: Groups, asked: Asked, vector: np.ndarray) -> Any:
@@ -182,11 +182,14 @@ def _groups(model: str, dimensions: int) -> Groups:
     return groups
 
 
-def _reopen(gaps: set[int]) -> None:
+def _reopen(rows: Sequence[GapQuestion]) -> None:
     """An answered question that comes in vain again needs a person again; a dismissed one does not."""
-    later = GapQuestion.objects.filter(gap=OuterRef("pk"), at__gt=OuterRef("written"))
-    answered = Gap.objects.filter(Exists(later), pk__in=gaps, state=Gap.State.RESOLVED)
-    answered.update(state=Gap.State.OPEN, note=REOPENED)
+    newest: dict[int, datetime] = {}
+    for row in rows:
+        newest[row.gap_id] = max(row.at, newest.get(row.gap_id, row.at))
+    answered = Gap.objects.filter(pk__in=newest, state=Gap.State.RESOLVED).values_list("pk", "written")
+    again = [gap for gap, written in answered if written is None or newest[gap] > written]
+    Gap.objects.filter(pk__in=again).update(state=Gap.State.OPEN, note=REOPENED)
 
 
 def _count() -> None:

@@ -27,6 +27,7 @@ class Gap(ClientOwned):
     answer = models.TextField(blank=True)
     written_by = models.CharField(max_length=150, blank=True)
     written = models.DateTimeField(null=True, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True, help_text="Until then a process asks its questions again.")
 
     class Meta(ClientOwned.Meta):
         ordering = ("-asked", "-last_seen", "pk")

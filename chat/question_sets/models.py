@@ -1,5 +1,6 @@
 """Sets of labelled questions, their runs, and what came of each question in a run."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from tenants.scoping import ClientOwned
@@ -34,6 +35,10 @@ class LabelledQuestion(ClientOwned):
 
     def __str__(self) -> str:
         return self.question[:80]
+
+    def clean(self) -> None:
+        if self.answerable and not self.expected.strip():
+            raise ValidationError({"expected": "Say which document or words answer it, or mark it as not answerable."})
 
 
 class EvaluationRun(ClientOwned):

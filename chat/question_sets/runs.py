@@ -21,7 +21,7 @@ from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
 log = structlog.get_logger(__name__)
-SLICE_SECONDS = 20.0  # of one job, so that documents don't wait behind a long set
+SLICE_SECONDS = 5.0  # of one job, so that documents don't wait behind a long set
 LEASE = timedelta(minutes=5)  # longer than any one answer may take
 MOST_QUESTIONS = 500  # of one set: each may cost a model call
 RUNS_KEPT = 50  # of one set
@@ -119,9 +119,11 @@ def _any_left() -> bool:
 
 
 def _take() -> tuple[uuid.UUID, int, uuid.UUID] | None:
-    """Hold the oldest run that nobody holds."""
+    """Hold the oldest run, unless some process is at a run: of the workers, one at most is busy with questions."""
     holder = uuid.uuid4()
     with unscoped("runs of all clients are worked off by one job"):
+        if EvaluationRun.objects.filter(state__in=EvaluationRun.UNFINISHED, held_until__gt=timezone.now()).exists():
+            return None
         for run in EvaluationRun.objects.filter(_free()).order_by("created", "pk")[:5]:
             mine = {"holder": holder, "held_until": timezone.now() + LEASE, "state": State.RUNNING}
             if EvaluationRun.objects.filter(_free(), pk=run.pk).update(**mine):

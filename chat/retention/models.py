@@ -36,4 +36,8 @@ class Retention(ClientOwned):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
+        """The client's, or UTC where the machine doesn't know it (any more)."""
+        try:
+            return ZoneInfo(self.time_zone)
+        except (ValueError, KeyError, OSError):
+            return ZoneInfo("UTC")

@@ -62,7 +62,7 @@ def reserve(question: Question) -> Reserved:
             if person := takeover.holder(session):
                 _write_turn_to(person, question, session)
                 return Reserved(history, version, person)
-            history = history_of(session.pk)
+            history = _history(session.pk)
         if question.refused is not None:
             raise question.refused
         _write_turn(question, session)
@@ -179,7 +179,7 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(history_of(failed.session_id, before=failed), version, again=failed.trace_id)
+    return Reserved(_history(failed.session_id, before=failed), version, again=failed.trace_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:
@@ -207,7 +207,7 @@ def _seen(question: Question, session: Session) -> Session:
     return _known(question) or session
 
 
-def history_of(session: int, before: Message | None = None) -> tuple[Turn, ...]:
+def _history(session: int, before: Message | None = None) -> tuple[Turn, ...]:
     """The last turns (before an answer) of the session with this key, oldest first; answers that failed or are under
     way don't count."""
     said = Q(role__in=(Message.Role.VISITOR, Message.Role.STAFF)) | Q(
@@ -231,6 +231,11 @@ def _write_turn_to(person: str, question: Question, session: Session) -> None:
         idempotency_key=question.idempotency_key,
         request_hash=request_hash(question) if question.idempotency_key else "",
     )
+
+
+def history_before(question: Message) -> tuple[Turn, ...]:
+    """What the model was told of the conversation when this question of a visitor was asked."""
+    return _history(question.session_id, before=question)
 
 
 def _write_turn(question: Question, session: Session) -> None:

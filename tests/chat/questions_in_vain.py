@@ -13,6 +13,7 @@ ANSWERED, REFUSED = Message.Outcome.ANSWERED, Message.Outcome.REFUSED
 def asked(
     client: Client,
     text: str,
+    /,
     outcome: str = REFUSED,
     *,
     at: datetime | None = None,
@@ -24,7 +25,8 @@ def asked(
         session = session or Session.objects.create(session_id=uuid.uuid4())
         turn = {"session": session, "trace_id": uuid.uuid4()}
         question = Message.objects.create(**turn, role="visitor", text=text)
-        values = {"text": "I don't know." if outcome == REFUSED else "Yes.", **answer}
+        text_of = {REFUSED: "I'm sorry, I couldn't find an answer to that in our documents.", ANSWERED: "Yes."}
+        values = {"text": text_of.get(outcome, ""), **answer}
         found = Message.objects.create(**turn, role="assistant", outcome=outcome, **values)
         if at is not None:
             Message.objects.filter(pk__in=[question.pk, found.pk]).update(created=at)

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from chat.models import Message, Session
+from chat.models import EvaluationRun, Gap, Message, QuestionSet, Session
 from knowledge.models import Document, DocumentVersion
 from tenants import keys
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember
@@ -58,6 +58,10 @@ def pages(rows: Rows, client: Client) -> list[str]:
         *found,
         reverse("admin:client_widget", args=(client.pk,)),
         reverse("admin:chat_session_export", args=(session,)),
+        reverse("admin:chat_session_export_csv", args=(session,)),
+        reverse("admin:chat_gap_progress", args=(rows[Gap].pk,)),
+        reverse("admin:chat_questionset_export", args=(rows[QuestionSet].pk,)),
+        reverse("admin:chat_evaluationrun_progress", args=(rows[EvaluationRun].pk,)),
         reverse("admin:knowledge_document_progress") + f"?version={version}",
         reverse("admin:knowledge_document_changelist") + f"?client__id__exact={client.pk}",
         reverse("admin:autocomplete") + "?app_label=tenants&model_name=widgetconfig&field_name=client&term=",
@@ -92,6 +96,10 @@ def test_a_clients_staff_change_nothing_of_another_client(acme: Client, stranger
         ("knowledge_document_again", (rows[Document].pk,)),
         ("knowledge_document_reindex", (rows[Document].pk,)),
         ("knowledge_document_search", (rows[Document].pk,)),
+        *((f"chat_gap_{act}", (rows[Gap].pk,)) for act in ("answer", "dismiss", "reopen", "resolve")),
+        *((f"chat_questionset_{act}", (rows[QuestionSet].pk,)) for act in ("import", "ask", "run", "rename")),
+        ("chat_evaluationrun_stop", (rows[EvaluationRun].pk,)),
+        ("client_retention", (acme.pk,)),
     ):
         response = browser.post(reverse(f"admin:{name}", args=args), {"question": "x", "kind": "publishable"})
         assert response.status_code == 404, name

@@ -143,3 +143,23 @@
     if (watched) follow(watched.dataset.progress)
   })
 })()
+
+// An element with data-poll="url" tells what that address says ({text, done}), and reloads the page at the end.
+;(() => {
+  const poll = async (node) => {
+    for (;;) {
+      try {
+        const response = await fetch(node.dataset.poll, { credentials: 'same-origin' })
+        const { text, percent, done } = await response.json()
+        if (done) return location.reload()
+        if (node.textContent !== text) node.textContent = text
+        const bar = document.querySelector('[data-poll-bar]')
+        if (bar && percent !== undefined) bar.value = percent
+      } catch {
+        /* the next look may succeed */
+      }
+      await new Promise((next) => setTimeout(next, 1000))
+    }
+  }
+  document.addEventListener('DOMContentLoaded', () => document.querySelectorAll('[data-poll]').forEach(poll))
+})()
