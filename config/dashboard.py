@@ -156,6 +156,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Passages", "segment", "admin:knowledge_chunk_changelist", "knowledge.view_chunk"),
             ("Callbacks", "webhook", "admin:knowledge_callback_changelist", "knowledge.view_callback"),
             ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
+            ("Left addresses", "contact_mail", "admin:chat_contact_changelist", "chat.view_contact"),
+            ("Support hours", "schedule", "admin:chat_supporthours_changelist", "chat.view_supporthours"),
             ("Messages", "chat", "admin:chat_message_changelist", "chat.view_message"),
             ("Widgets", "palette", "admin:tenants_widgetconfig_changelist", "tenants.view_widgetconfig"),
             ("Keys", "key", "admin:tenants_apikey_changelist", "tenants.view_apikey"),

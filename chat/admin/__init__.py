@@ -1,5 +1,5 @@
 """What the desk shows of chat: conversations, and keys, widget and answers on a client's page."""
 
-from chat.admin import client_page, conversations
+from chat.admin import client_page, conversations, people
 
-__all__ = ["client_page", "conversations"]
+__all__ = ["client_page", "conversations", "people"]

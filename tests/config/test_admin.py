@@ -58,6 +58,7 @@ def pages(rows: Rows, client: Client) -> list[str]:
         *found,
         reverse("admin:client_widget", args=(client.pk,)),
         reverse("admin:chat_session_export", args=(session,)),
+        reverse("admin:chat_session_live", args=(session,)),
         reverse("admin:knowledge_document_progress") + f"?version={version}",
         reverse("admin:knowledge_document_changelist") + f"?client__id__exact={client.pk}",
         reverse("admin:autocomplete") + "?app_label=tenants&model_name=widgetconfig&field_name=client&term=",

@@ -12,6 +12,8 @@ USES = {
     ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
     ("billing/payments/__init__.py", "the provider names an event, not a client"),
     ("billing/tasks.py", "the books of all clients are kept by one job"),
+    ("chat/people/mail.py", "addresses that visitors of all clients left are told by one loop"),
+    ("chat/people/takeover.py", "people of every client may have gone from their conversations"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
     ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
     ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),
