@@ -119,7 +119,7 @@ async def test_while_a_person_has_the_conversation_the_model_is_not_asked(
     assert (reply.json["sources"], reply.json["usage"]["totalTokens"]) == ([], 0)
     assert reply.headers["x-ratelimit-limit"] == "1000"
     streamed = await stream(acme_key, {**body, "message": "Hallo, ist da jemand?"})
-    assert [name for name, _ in streamed.events] == ["start", "person", "chunk", "sources", "usage", "done"]
+    assert [name for name, _ in streamed.events] == ["start", "chunk", "sources", "usage", "done"]
     assert streamed.text == "Ann liest mit und antwortet Ihnen hier persönlich."
     assert json.loads((await chat(acme_key, body, idempotency_key="one")).body)["traceId"] == reply.json["traceId"]
     conflict = await chat(acme_key, {**body, "message": "Other"}, idempotency_key="one")
@@ -250,8 +250,8 @@ async def test_the_socket_listens_too(shop: Client, acme_key: str, provider: Llm
         "data": {"person": {"name": "Ann"}, "waiting": False, "staffed": False},
     }
     await page.say(type="ask", id="q", message="Hello?")
-    heard = [await page.hear() for _ in range(6)]
-    assert [event["event"] for event in heard] == ["start", "person", "chunk", "sources", "usage", "done"]
+    heard = [await page.hear() for _ in range(5)]
+    assert [event["event"] for event in heard] == ["start", "chunk", "sources", "usage", "done"]
     await page.wire.disconnect()
 
 

@@ -25,7 +25,7 @@ class Route:
 
 API = "api/widget/"
 DOCUMENT = API + r"^documents/(?P<document_id>(?s:.{1,255}))"
-FILE = r"(?P<name>widget\.(?:js|css)|[a-z]{2}\.json)$"
+FILE = r"(?P<name>widget\.(?:js|css)|people\.js|[a-z]{2}\.json)$"
 PINNED = rf"^widget/(?P<version>v[12])/(?P<digest>[0-9a-f]{{16}})/{FILE}"
 
 ROUTES = [
