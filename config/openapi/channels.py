@@ -30,8 +30,8 @@ WEBSOCKET = """A WebSocket at `/ws/widget/chat` carries the same events. Texts a
 2. `{"type": "ask", "id": "q1", "message": "…", "metadata"?}`, several at once if need be; each is answered by
    `{"id": "q1", "event": "start | chunk | sources | usage | done | error", "data": …, "eventId": "1"}` in the order
    of the event stream.
-3. `{"type": "listen", "id": "l1", "after"?}` is answered by the events of `/sessions/{sessionId}/events`, from the
-   turn `after` on: `{"id": "l1", "event": "state | message | typing", "data": …, "eventId": "a message's traceId or empty"}`.
+3. `{"type": "listen", "id": "l1", "after"?}` is answered by the events of `/sessions/{sessionId}/events` from the turn
+   `after` on: `{"id": "l1", "event": "state | message | typing", "data": …, "eventId": "the traceId of a message"}`.
 4. `{"type": "ping"}` is answered by `{"event": "pong"}`.
 
 Close codes: 4400 not the protocol, 4401 no or a wrong key, 4403 the origin or client is not allowed."""

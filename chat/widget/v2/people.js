@@ -6,7 +6,7 @@
 const STYLE = `.people{padding:8px 16px;border-top:1px solid var(--line);text-align:center}.people:empty{display:none}
 .people form{display:flex;gap:6px;padding:0;flex-wrap:wrap;justify-content:center}.people label{flex:1 0 100%}
 .people input{flex:1;min-width:0;padding:7px 12px;font:inherit;color:inherit;background:var(--panel);border:1px solid var(--edge);border-radius:19px}
-.people .pill{margin:2px}.who{display:block;margin-bottom:2px;font-size:.84em;font-weight:600;color:var(--quiet)}.turn:has(.who) .tool+.tool{display:none}
+.people .pill{margin:2px}.who{display:block;margin-bottom:2px;font-size:.84em;font-weight:600;color:var(--quiet)}.turn:has(.who) .tools{display:none}
 .with-person>form>small,.me+.bot:has(.who){display:none}
 .people b::before{content:'';display:inline-block;width:9px;height:9px;margin-inline-end:7px;border-radius:50%;background:#1a9c50}`
 
