@@ -67,7 +67,7 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
         "sources": found["sources"],
         "usage": found["usage"],
         "sessionToken": found["start"]["sessionToken"],
-        **({"person": found["person"]} if "person" in found else {}),
+        **({"person": found["start"]["person"]} if "person" in found["start"] else {}),
     }
 
 
@@ -160,15 +160,16 @@ def opening(tape: Tape) -> Event:
 def _told(question: Question, person: str) -> Tape:
     """The tape of a message that a person will answer."""
     tape = tapes.make(question.client.pk, question.session_id, question.trace_id)
-    tape.append(opening(tape), *_to_a_person(person, question.text))
+    tape.append(*_to_a_person(tape, person, question.text))
     tapes.forget_later(tape)
     return tape
 
 
-def _to_a_person(person: str, text: str) -> list[Event]:
+def _to_a_person(tape: Tape, person: str, text: str) -> list[Event]:
     """A whole answer by the contract, for callers that know of no people: it says who will answer."""
+    start = Event("start", {**opening(tape).data, "person": {"name": person}})
     notice = phrase("person", language_of(text)).format(name=person)
-    return [Event("person", {"name": person}), Event("chunk", notice), *log.closing_events([], 0, 0, False)]
+    return [start, Event("chunk", notice), *log.closing_events([], 0, 0, False)]
 
 
 async def _replay(answer: Message) -> Tape:
@@ -177,10 +178,10 @@ async def _replay(answer: Message) -> Tape:
     if tape is not None:
         return tape
     tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)
-    tape.append(opening(tape))
     if answer.role == Message.Role.VISITOR:
-        tape.append(*_to_a_person(answer.person, answer.text))
+        tape.append(*_to_a_person(tape, answer.person, answer.text))
         return tape
+    tape.append(opening(tape))
     if answer.text:
         tape.append(Event("chunk", answer.text))
     if answer.outcome == Outcome.RUNNING:

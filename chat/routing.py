@@ -3,6 +3,7 @@
 from django.urls import path
 
 from chat.consumers import ChatConsumer, ResumeConsumer, StreamConsumer
+from chat.people.desk import DeskConsumer
 from chat.people.stream import PeopleConsumer
 from chat.websocket import WidgetConsumer
 
@@ -12,4 +13,7 @@ http_routes = [
     path("api/widget/chat/stream/<uuid:trace_id>", ResumeConsumer.as_asgi()),
     path("api/widget/sessions/<uuid:session_id>/events", PeopleConsumer.as_asgi()),
 ]
-websocket_routes = [path("ws/widget/chat", WidgetConsumer.as_asgi())]
+websocket_routes = [
+    path("ws/widget/chat", WidgetConsumer.as_asgi()),
+    path("ws/desk/conversations/<int:pk>", DeskConsumer.as_asgi()),
+]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from chat import answers, door, tapes, websocket
-from chat.people import stream
+from chat.people import desk, stream
 
 GOODBYE_SECONDS = 2.0  # for last events and responses to leave
 
@@ -20,6 +20,7 @@ async def finish(seconds: float, requests: Callable[[], list[asyncio.Future]]) -
     tapes.stop_mirroring()
     await answers.finish_all(seconds)
     stream.send_all_away()
+    await desk.send_all_away()
     await websocket.send_all_away()
     deadline = time.monotonic() + GOODBYE_SECONDS
     while (waiting := requests()) and time.monotonic() < deadline:

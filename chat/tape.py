@@ -21,7 +21,7 @@ KEEP_SECONDS = 600  # after its end an answer can be resumed for so long
 class Event:
     """`data` is text for `chunk` and `done`, else what the contract's JSON holds."""
 
-    name: str  # start, person, chunk, sources, usage, done, error
+    name: str  # start, chunk, sources, usage, done, error
     data: Any
 
     @property

@@ -156,6 +156,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Passages", "segment", "admin:knowledge_chunk_changelist", "knowledge.view_chunk"),
             ("Callbacks", "webhook", "admin:knowledge_callback_changelist", "knowledge.view_callback"),
             ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
+            ("Left addresses", "contact_mail", "admin:chat_contact_changelist", "chat.view_contact"),
+            ("Support hours", "schedule", "admin:chat_supporthours_changelist", "chat.view_supporthours"),
             ("Messages", "chat", "admin:chat_message_changelist", "chat.view_message"),
             ("Content gaps", "contact_support", "admin:chat_gap_changelist", "chat.view_gap"),
             ("Question sets", "fact_check", "admin:chat_questionset_changelist", "chat.view_questionset"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from chat.models import SupportHours
 from chat.widget.demo import current_key, remember_key
 from knowledge.documents import Upload, submit
 from tenants import keys
@@ -29,6 +30,7 @@ def load_demo() -> str:
                 "suggestedQuestions": [QUESTION, "How do I care for leather boots?", "When is the shop in Leeds open?"]
             },
         )
+        SupportHours.objects.create(**dict.fromkeys(SupportHours.DAYS, "00:00-24:00"))
     _, key = keys.mint(client.pk, "publishable", name="demo page")
     for path in sorted(DOCUMENTS.iterdir()):
         if path.suffix in (".pdf", ".docx", ".txt", ".csv"):

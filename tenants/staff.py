@@ -3,12 +3,16 @@
 import uuid
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.utils import timezone
 
+from tenants import two_factor
 from tenants.models import AuditEvent, StaffMember
 from tenants.scoping import client_scope, unscoped
 
@@ -24,15 +28,15 @@ def _allowed(app: str, **models: tuple[str, ...]) -> set[str]:
 
 
 # Beside the models' permissions: `change_terms` is a client's status, tier, limits and prices; `see_costs` what its
-# answers cost us in models; `ask_as_client` the preview of an answer.
+# answers cost us in models; `ask_as_client` the preview of an answer; `take_over` answering visitors in person.
 PERMISSIONS: dict[str, set[str]] = {
     StaffMember.Role.SUPPORT: (
         _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"))
         | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW, callback=VIEW)
-        | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | _allowed("chat", session=("view", "delete"), message=("view", "delete"), supporthours=WRITE, contact=VIEW)
         | _allowed("chat", gap=("view", "change"), questionset=WRITE, labelledquestion=WRITE, evaluationrun=VIEW)
         | _allowed("chat", retention=("view", "change"))
-        | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
+        | {"chat.take_over", "tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
     ),
     StaffMember.Role.BILLING: (
         _allowed("tenants", client=("view", "change"))
@@ -44,11 +48,11 @@ PERMISSIONS: dict[str, set[str]] = {
     StaffMember.Role.CLIENT: (
         _allowed("tenants", client=("view", "change"), widgetconfig=("view", "add", "change"), apikey=WRITE)
         | _allowed("knowledge", document=WRITE, documentversion=VIEW, chunk=VIEW)
-        | _allowed("chat", session=("view", "delete"), message=("view", "delete"))
+        | _allowed("chat", session=("view", "delete"), message=("view", "delete"), supporthours=WRITE, contact=VIEW)
         | _allowed("chat", gap=("view", "change"), questionset=WRITE, labelledquestion=WRITE, evaluationrun=VIEW)
         | _allowed("chat", retention=("view", "change"))
         | _allowed("billing", invoice=VIEW, invoiceline=VIEW, alert=VIEW)
-        | {"tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
+        | {"chat.take_over", "tenants.change_answers", "tenants.ask_as_client", "tenants.see_activity"}
     ),
 }
 
@@ -81,6 +85,19 @@ def only_client(user: Any) -> uuid.UUID | None:
     """The one client that this person sees."""
     member = None if user.is_superuser else member_of(user)
     return member.client_id if member and member.role == StaffMember.Role.CLIENT else None
+
+
+def logged_in(request: Any) -> Any:
+    """The person at the desk behind a request's cookie, as the middlewares would find; None where there is none.
+
+    For doors that Django's middlewares don't serve; sets `request.session` and `request.user`.
+    """
+    store: Any = import_module(settings.SESSION_ENGINE)
+    request.session = store.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    request.user = user = get_user(request)
+    if not (user.is_active and getattr(user, "is_staff", False)):
+        return None
+    return None if settings.REQUIRE_TWO_FACTOR and not two_factor.enrolled(user) else user
 
 
 def scope(user: Any) -> AbstractContextManager[Any]:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from billing.models import UsageRecord
+from chat.admin.people import WithPerson, live_page, person_of
 from chat.models import SLOW_MS, Message, Session
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
@@ -70,10 +71,10 @@ def _id(text: str) -> uuid.UUID | None:
 class SessionAdmin(ReadOnly, DeskAdmin):
     """A conversation is read as its visitor saw it, with what only we know beside it."""
 
-    list_display = ("session_id", "client", "first_question", "created", "last_seen")
+    list_display = ("session_id", "client", "first_question", "person", "created", "last_seen")
     search_fields = ("session_id",)
     search_help_text = f"Search by words of the newest {SEARCHED:,} messages, or by a session's or request's id"
-    list_filter = (WithAnswer, CLIENT_FILTER)
+    list_filter = (WithAnswer, WithPerson, CLIENT_FILTER)
     list_select_related = ("client",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -96,9 +97,14 @@ class SessionAdmin(ReadOnly, DeskAdmin):
     def first_question(self, session: Any) -> str:
         return Truncator(session.question or "").chars(80)
 
+    @display(description="person", label={"waiting": "warning", "answering": "success"})
+    def person(self, session: Session) -> tuple[str, str] | None:
+        return person_of(session)
+
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
         return [
+            path("<int:pk>/live/", view(self.live), name="chat_session_live"),
             path("<int:pk>/export.json", view(self.export), name="chat_session_export"),
             path("<int:pk>/export.csv", view(self.export_csv), name="chat_session_export_csv"),
             path("<int:pk>/erase/", view(require_POST(self.erase)), name="chat_session_erase"),
@@ -120,6 +126,10 @@ class SessionAdmin(ReadOnly, DeskAdmin):
             "slow": SLOW_MS,
         }
         return TemplateResponse(request, "admin/desk/transcript.html", context)
+
+    def live(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The conversation as it goes on, and a person's part in it."""
+        return live_page(self, request, self._session(request, str(pk)))
 
     def export(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The whole conversation as JSON, for the visitor who asks what is stored."""
@@ -251,6 +261,7 @@ def _add_costs(request: HttpRequest, turns: list[Message]) -> None:
 
 def _exported(turn: Message) -> dict[str, Any]:
     values = {"role": turn.role, "text": turn.text, "created": turn.created.isoformat(), "traceId": str(turn.trace_id)}
+    values |= {name: value for name in ("person", "event") if (value := getattr(turn, name))}
     if turn.role == Message.Role.ASSISTANT:
         values |= {"outcome": turn.outcome, "sources": turn.sources, "rating": turn.rating, "comment": turn.comment}
     return values

@@ -13,6 +13,7 @@ from tenants.errors import ApiError
 from tenants.scoping import client_scope, unscoped
 
 LONGEST = 4_000  # characters of one message
+PATIENCE = timedelta(minutes=30)  # after which a visitor who asked for a person no longer waits
 Event = Message.Event
 Role = Message.Role
 
@@ -84,6 +85,11 @@ def holder(session: Session) -> str:
     seen = session.staff_seen
     there = session.staff_user and seen and seen > timezone.now() - timedelta(seconds=settings.TAKEOVER_SECONDS)
     return session.staff_name if there else ""
+
+
+def waiting(session: Session) -> bool:
+    """Has the visitor asked for a person lately, and none has come?"""
+    return session.called is not None and session.called > timezone.now() - PATIENCE
 
 
 def release(session: Session, event: str) -> None:

@@ -31,8 +31,8 @@ def ask(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> dict[
     """
     with client_scope(client_id):
         session = _session(client_id, session_id, token)
-        waiting = session.called is not None or takeover.holder(session)
-        if not waiting and (support() or {}).get("staffed"):
+        cared_for = takeover.waiting(session) or takeover.holder(session)
+        if not cared_for and (support() or {}).get("staffed"):
             _limit(Message.objects.filter(session=session, event=Message.Event.ASKED), ASKS_AN_HOUR)
             session.called = timezone.now()
             session.save(update_fields=["called"])
@@ -56,7 +56,7 @@ def state(session: Session) -> dict[str, Any]:
     """Who answers in a session, and whether somebody could; in the client's scope."""
     name = takeover.holder(session)
     staffed = (support() or {"staffed": False})["staffed"]
-    return {"person": {"name": name} if name else None, "waiting": session.called is not None, "staffed": staffed}
+    return {"person": {"name": name} if name else None, "waiting": takeover.waiting(session), "staffed": staffed}
 
 
 def _session(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> Session:

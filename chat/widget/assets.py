@@ -55,12 +55,14 @@ class Asset:
 def assets() -> dict[tuple[str, str], Asset]:
     """All files by version and name, as this release has them; the builds are kept for pages that pin them."""
     words = {path.name: _texts(path) for path in sorted((HERE / "v2" / "texts").glob("*.json"))}
-    together = _digest("".join(words.values()))  # one address for all languages: the script names it once
+    people = _people_script()
+    together = _digest("".join([*words.values(), people]))  # one address for all: the script names it once
     texts = [pack("v2", name, text, together) for name, text in words.items()]
     files = [
         pack("v1", "widget.js", rjsmin.jsmin(_read("v1/widget.js")) + "\n"),
         pack("v1", "widget.css", _read("v1/widget.css")),
         pack("v2", "widget.js", _script(f"/widget/v2/{together}/", [Path(name).stem for name in words])),
+        pack("v2", "people.js", people, together),
         *texts,
     ]
     for asset in files:
@@ -80,11 +82,19 @@ def _script(texts_path: str, languages: list[str]) -> str:
     return rjsmin.jsmin(";(() => {\n'use strict'\n" + "\n;\n".join(parts) + "\n})()\n") + "\n"
 
 
+def _people_script() -> str:
+    """The part for clients whose people answer, too: a module with its texts in all languages."""
+    texts = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((HERE / "v2" / "people").glob("*.json"))}
+    words = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    return rjsmin.jsmin(f"const TEXTS = {words}\n" + _read("v2/people.js")) + "\n"
+
+
 def _minify_css(text: str) -> str:
     """A style sheet without comments, line breaks and space around its punctuation."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"\s+", " ", text)
-    return re.sub(r"\s*([{};,>]) ?|(?<=[a-z-]): ", lambda m: m[1] or ":", text).replace(";}", "}").strip()
+    text = re.sub(r"\s*([{};,>!]) ?|(?<=[a-z-]): ", lambda m: m[1] or ":", text)
+    return re.sub(r"(?<=[ :,(])0(?=\.\d)", "", text).replace(";}", "}").strip()
 
 
 def _texts(path: Path) -> str:

@@ -4,7 +4,7 @@ from django.urls import path, re_path
 
 from chat.widget import views
 
-FILE = r"(?P<name>widget\.(?:js|css)|[a-z]{2}\.json)"
+FILE = r"(?P<name>widget\.(?:js|css)|people\.js|[a-z]{2}\.json)"
 
 urlpatterns = [
     path("", views.demo_page),

@@ -67,17 +67,25 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "Usage": record(promptTokens=COUNT, completionTokens=COUNT, totalTokens=COUNT, cached=FLAG),
     "Answer": record(
-        response=TEXT, sessionId=UUID, traceId=UUID, sources=many(ref("Source")), usage=ref("Usage"), sessionToken=TEXT
+        "person",
+        response=TEXT, sessionId=UUID, traceId=UUID, sources=many(ref("Source")), usage=ref("Usage"), sessionToken=TEXT,
+        person={**ref("Person"), "description": "Who has taken the conversation over. The response only says so; no "
+                "model was asked, and the request is not billed."},
     ),
     "WidgetConfig": record(
         widget={**record(primaryColor=TEXT, position={"type": "string", "enum": ["bottom-right", "bottom-left"]},
                          welcomeMessage=TEXT, widgetName=TEXT), "additionalProperties": True},
+        # and `people`: {"staffed": true}, where the client's people answer in the chat
     ),
     "Messages": record(messages=many(record(
-        "sources", "rating",
+        "sources", "rating", "person",
         role={"type": "string", "enum": ["visitor", "assistant"]}, message=TEXT, traceId=UUID, createdAt=MOMENT,
         sources=many(ref("Source")), rating={"type": ["string", "null"], "enum": ["up", "down", None]},
+        person={**ref("Person"), "description": "Who wrote it, where that was a person."},
     ))),
+    "Person": record(name=TEXT),
+    "People": record(person={"anyOf": [ref("Person"), {"type": "null"}]}, waiting=FLAG, staffed=FLAG),
+    "Address": record(email={"type": "string", "format": "email", "maxLength": 254}),
     "Rating": record("comment", rating={"type": "string", "enum": ["up", "down"]},
                      comment={"type": "string", "maxLength": 2000}),
     "Upload": record(

@@ -32,7 +32,7 @@ def fill(password: str) -> None:
     for number, text in enumerate(IN_VAIN):
         asked(demo, text, REFUSED, at=now - timedelta(days=number, hours=number), model="extractive",
               prompt_tokens=612, completion_tokens=24, first_token_ms=210, last_token_ms=480)  # fmt: skip
-    long = asked(demo, "How long do I have to return boots?", ANSWERED, text="Boots can be returned within 60 days. [1]",
+    long = asked(demo, "How long do I have to return boots?", ANSWERED, text="Boots go back within 60 days. [1]",
                  sources=SOURCES, model="extractive", prompt_tokens=812, completion_tokens=40, first_token_ms=310,
                  last_token_ms=7_400)  # fmt: skip
     with client_scope(demo.pk):

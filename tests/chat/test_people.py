@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 from channels.testing import HttpCommunicator
 from django.contrib.auth.models import User
+from django.core import mail as django_mail
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat import visitors
 from chat.door import in_thread
-from chat.models import Message, Session, SupportHours
-from chat.people import feed, takeover
+from chat.models import Contact, Message, Session, SupportHours
+from chat.people import feed, mail, takeover
+from chat.people import visitors as people
+from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
 from tests.chat.conversation import QUESTION, Socket, books, chat, http, stream
 from tests.contracts.llm_server import LlmServer
+from tests.services import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ALWAYS = dict.fromkeys(SupportHours.DAYS, "00:00-24:00")
@@ -115,7 +119,7 @@ async def test_while_a_person_has_the_conversation_the_model_is_not_asked(
     assert (reply.json["sources"], reply.json["usage"]["totalTokens"]) == ([], 0)
     assert reply.headers["x-ratelimit-limit"] == "1000"
     streamed = await stream(acme_key, {**body, "message": "Hallo, ist da jemand?"})
-    assert [name for name, _ in streamed.events] == ["start", "person", "chunk", "sources", "usage", "done"]
+    assert [name for name, _ in streamed.events] == ["start", "chunk", "sources", "usage", "done"]
     assert streamed.text == "Ann liest mit und antwortet Ihnen hier persönlich."
     assert json.loads((await chat(acme_key, body, idempotency_key="one")).body)["traceId"] == reply.json["traceId"]
     conflict = await chat(acme_key, {**body, "message": "Other"}, idempotency_key="one")
@@ -242,8 +246,8 @@ async def test_the_socket_listens_too(shop: Client, acme_key: str, provider: Llm
     state = {"person": {"name": "Ann"}, "waiting": False, "staffed": False}
     assert await page.hear() == {"id": "l", "event": "state", "eventId": "", "data": state}
     await page.say(type="ask", id="q", message="Hello?")
-    heard = [await page.hear() for _ in range(6)]
-    assert [event["event"] for event in heard] == ["start", "person", "chunk", "sources", "usage", "done"]
+    heard = [await page.hear() for _ in range(5)]
+    assert [event["event"] for event in heard] == ["start", "chunk", "sources", "usage", "done"]
     await page.wire.disconnect()
 
 
@@ -263,6 +267,74 @@ async def test_a_listener_is_sent_away_with_its_key_and_when_the_visitor_is_eras
 
 def pause(client: Client) -> None:
     Client.objects.filter(pk=client.pk).update(status="paused")
+
+
+async def test_a_visitor_asks_for_a_person_while_some_are_there(
+    shop: Client, acme_key: str, provider: LlmServer, ann: User
+) -> None:
+    session, token = await begin(acme_key)
+    ask = (people.ask, shop.pk, session, token)
+    assert await in_thread(*ask) == {"person": None, "waiting": False, "staffed": False}, "no hours, nobody"
+    await staffed(shop)
+    assert await in_thread(*ask) == {"person": None, "waiting": True, "staffed": True}
+    assert await in_thread(*ask) == {"person": None, "waiting": True, "staffed": True}
+    answered = await chat(acme_key, {"message": QUESTION, "sessionId": str(session)})
+    assert "60 days" in answer_text(answered), "the model answers meanwhile"
+    assert (await told(shop, session)).count(("event", "asked", "", "")) == 1
+    await in_thread(takeover.take_over, shop.pk, session, ann)
+    assert await in_thread(*ask) == {"person": {"name": "Ann"}, "waiting": False, "staffed": True}
+
+
+async def test_outside_staffed_hours_an_address_is_left_and_told(
+    shop: Client, stranger: Client, acme_key: str, provider: LlmServer
+) -> None:
+    session, token = await begin(acme_key)
+    await staffed(shop, **dict.fromkeys(SupportHours.DAYS, ""), email="people@acme.example")
+    assert await in_thread(people.ask, shop.pk, session, token) == {"person": None, "waiting": False, "staffed": False}
+    leave = (people.leave_address, shop.pk, session, token)
+    await in_thread(*leave, "vera@example.org")
+    await in_thread(*leave, "vera@example.org")
+    assert await in_thread(mail.send_due) == 1
+    assert await in_thread(mail.send_due) == 0
+    (sent,) = django_mail.outbox
+    assert (sent.to, sent.reply_to) == (["people@acme.example"], ["vera@example.org"])
+    assert "vera@example.org" in sent.body and "/admin/chat/session/" in sent.body
+    assert (await told(shop, session))[-1] == ("event", "address", "", "vera@example.org")
+    for n in range(2):
+        await in_thread(*leave, f"v{n}@example.org")
+    with pytest.raises(ApiError) as refused:
+        await in_thread(*leave, "v3@example.org")
+    assert refused.value.status == 429
+    with pytest.raises(ApiError) as refused:
+        await in_thread(people.leave_address, stranger.pk, session, token, "vera@example.org")
+    assert refused.value.status == 404
+    await in_thread(visitors.erase, shop.pk, session, token)
+    assert await in_thread(contacts, shop) == 0, "an address goes with its visitor"
+
+
+async def test_a_mail_server_that_is_away_is_tried_again(
+    shop: Client, acme_key: str, provider: LlmServer, settings: Settings
+) -> None:
+    session, token = await begin(acme_key)
+    await staffed(shop, email="people@acme.example")
+    await in_thread(people.leave_address, shop.pk, session, token, "vera@example.org")
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    assert await in_thread(mail.send_due) == 0
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    assert await in_thread(mail.send_due) == 0, "claimed a moment ago"
+    await in_thread(unclaim, shop)
+    assert await in_thread(mail.send_due) == 1
+
+
+def contacts(client: Client) -> int:
+    with client_scope(client.pk):
+        return Contact.objects.count()
+
+
+def unclaim(client: Client) -> None:
+    with client_scope(client.pk):
+        Contact.objects.update(claimed=timezone.now() - mail.CLAIM - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ STABLE = "public, max-age=3600, s-maxage=86400"
 FILES = {
     "/widget/v1/widget.js": "text/javascript; charset=utf-8",
     "/widget/v1/widget.css": "text/css; charset=utf-8",
+    "/widget/v2/people.js": "text/javascript; charset=utf-8",
     "/widget/v2/widget.js": "text/javascript; charset=utf-8",
 }
 
@@ -83,6 +84,18 @@ def test_all_that_v2_loads_is_at_most_15_kb_gzipped() -> None:
     }
     assert len(texts) == 7
     assert script + max(texts.values()) <= 15_000, (script, texts)
+
+
+def test_the_part_for_people_is_small_and_says_everything_in_every_language() -> None:
+    assert len(views.FILES["v2", "people.js"].bodies["gzip"]) <= 4_500
+    texts = {path.stem: json.loads(path.read_text("utf-8")) for path in (assets.HERE / "v2" / "people").glob("*.json")}
+    assert sorted(texts) == ["ar", "de", "en", "es", "fr", "ja", "pt"]
+    source = (assets.HERE / "v2" / "people.js").read_text("utf-8")
+    for words in texts.values():
+        assert list(words) == list(texts["en"])
+        for key, text in words.items():
+            assert re.findall(r"\{\w+\}", text) == re.findall(r"\{\w+\}", texts["en"][key])
+    assert [key for key in texts["en"] if f"'{key}'" not in source] == [], "a text that nothing shows"
 
 
 def test_every_language_says_everything() -> None:

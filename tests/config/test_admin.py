@@ -62,6 +62,7 @@ def pages(rows: Rows, client: Client) -> list[str]:
         reverse("admin:chat_gap_progress", args=(rows[Gap].pk,)),
         reverse("admin:chat_questionset_export", args=(rows[QuestionSet].pk,)),
         reverse("admin:chat_evaluationrun_progress", args=(rows[EvaluationRun].pk,)),
+        reverse("admin:chat_session_live", args=(session,)),
         reverse("admin:knowledge_document_progress") + f"?version={version}",
         reverse("admin:knowledge_document_changelist") + f"?client__id__exact={client.pk}",
         reverse("admin:autocomplete") + "?app_label=tenants&model_name=widgetconfig&field_name=client&term=",

@@ -25,7 +25,7 @@ class Route:
 
 API = "api/widget/"
 DOCUMENT = API + r"^documents/(?P<document_id>(?s:.{1,255}))"
-FILE = r"(?P<name>widget\.(?:js|css)|[a-z]{2}\.json)$"
+FILE = r"(?P<name>widget\.(?:js|css)|people\.js|[a-z]{2}\.json)$"
 PINNED = rf"^widget/(?P<version>v[12])/(?P<digest>[0-9a-f]{{16}})/{FILE}"
 
 ROUTES = [
@@ -38,6 +38,9 @@ ROUTES = [
     Route(API + "config", "GET", "/api/widget/config", "chat"),
     Route(API + "sessions/<uuid:session_id>/messages", "GET", "/api/widget/sessions/{session}/messages", "chat"),
     Route(API + "sessions/<uuid:session_id>", "DELETE", "/api/widget/sessions/{session}", "chat", own=204),
+    Route(API + "sessions/<uuid:session_id>/person", "POST", "/api/widget/sessions/{session}/person", "chat", {}),
+    Route(API + "sessions/<uuid:session_id>/address", "POST", "/api/widget/sessions/{session}/address", "chat",
+          {"email": "vera@example.org"}, own=204),
     Route(API + "messages/<uuid:trace_id>/feedback", "POST", "/api/widget/messages/{trace}/feedback", "chat",
           {"rating": "up"}, own=204),
     # use and money
@@ -67,8 +70,9 @@ CONSUMERS = [
     Route("api/widget/chat", "POST", "/api/widget/chat", "chat", {"message": "What is canary?"}),
     Route("api/widget/chat/stream", "POST", "/api/widget/chat/stream", "chat", {"message": "What is canary?"}),
     Route("api/widget/chat/stream/<uuid:trace_id>", "GET", "/api/widget/chat/stream/{trace}", "chat", own=404),
+    Route("api/widget/sessions/<uuid:session_id>/events", "GET", "/api/widget/sessions/{session}/events", "chat"),
 ]
-WEBSOCKETS = ["ws/widget/chat"]
+WEBSOCKETS = ["ws/widget/chat", "ws/desk/conversations/<int:pk>"]
 
 # Management commands, and which clients' rows they touch.
 COMMANDS = {

@@ -79,7 +79,7 @@ def attempts(world: World, ids: Ids, route: Route, caller: str) -> Iterator[tupl
     internal = caller.startswith("internal")
     named = str(world.stranger.pk) if internal else ids["client"]
     tokens = (session_token(world.acme.pk, uuid.UUID(ids["session"])), "x" * 64)
-    path = route.path.replace("{trace}", ids["trace"])
+    path = route.path.replace("{trace}", ids["trace"]).replace("{session}", ids["session"])
     for token in tokens:
         extra = {"X-Session-Token": token, "Last-Event-ID": "0"}
         if route.body is None:

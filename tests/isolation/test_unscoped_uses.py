@@ -17,6 +17,8 @@ USES = {
     ("chat/gaps/find.py", "gaps of all clients are found by one job"),
     ("chat/question_sets/runs.py", "runs of all clients are worked off by one job"),
     ("chat/retention/apply.py", "rules of all clients are applied by one job"),
+    ("chat/people/mail.py", "addresses that visitors of all clients left are told by one loop"),
+    ("chat/people/takeover.py", "people of every client may have gone from their conversations"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
     ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
     ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),

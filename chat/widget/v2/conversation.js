@@ -34,6 +34,7 @@ const conversation = (app, store) => {
       app.network()
       if (name === 'start') {
         request.traceId = turn.traceId = data.traceId
+        turn.person = data.person
         store.keep({ id: data.sessionId, token: data.sessionToken, running: { ...saved, traceId: data.traceId } })
       }
       if (name === 'chunk') {
@@ -85,10 +86,10 @@ const conversation = (app, store) => {
     const turns = []
     if (!token) return turns
     const { messages = [] } = await app.call(`/sessions/${id}/messages`).catch(() => ({}))
-    for (const { traceId, role, message, sources, rating } of messages) {
+    for (const { traceId, role, message, sources, rating, person } of messages) {
       let turn = turns.find((other) => other.traceId === traceId)
       if (!turn) turns.push((turn = { traceId, text: '', sources: [] }))
-      if (role === 'assistant') Object.assign(turn, { text: message, sources: sources || [], rating })
+      if (role === 'assistant') Object.assign(turn, { text: message, sources: sources || [], rating, person })
       else turn.question = message
     }
     return turns

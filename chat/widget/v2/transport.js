@@ -66,12 +66,9 @@ const connect = (base, key) => {
   }
   const json = (path, options = {}, seconds = SHORT) => request(path, options, seconds, (response) => (response.status === 204 ? {} : response.json()))
 
-  /** Follow one stream: true when its last event came, false when the connection ended before. */
-  const drain = (turn, stop, take) => {
-    const [path, options] = turn.traceId
-      ? [`/chat/stream/${turn.traceId}`, { headers: { 'X-Session-Token': turn.token(), ...(turn.last && { 'Last-Event-ID': turn.last }) } }]
-      : ['/chat/stream', question(turn)]
-    return request(path, { ...options, stop }, SHORT, async (response, beat) => {
+  /** Gives `each` the frames of a stream until it returns true; false when the connection ended before. */
+  const stream = (path, options, each) =>
+    request(path, options, SHORT, async (response, beat) => {
       const reader = response.body.getReader()
       const decoder = new TextDecoder()
       let rest = ''
@@ -81,17 +78,24 @@ const connect = (base, key) => {
         beat(SILENCE)
         const frames = (rest + decoder.decode(value, { stream: true })).split('\n\n')
         rest = frames.pop()
-        for (const { id, event, data } of frames.map(readFrame)) {
-          turn.last = id || turn.last
-          turn.cuts = 0
-          if (event === 'error') {
-            const { code, message } = JSON.parse(data)
-            throw new Failure(code, message, 200)
-          }
-          if (event) take(event, event === 'chunk' || event === 'done' ? data : JSON.parse(data))
-          if (event === 'done') return true
-        }
+        if (frames.map(readFrame).some(each)) return true
       }
+    })
+
+  /** Follow one stream: true when its last event came, false when the connection ended before. */
+  const drain = (turn, stop, take) => {
+    const [path, options] = turn.traceId
+      ? [`/chat/stream/${turn.traceId}`, { headers: { 'X-Session-Token': turn.token(), ...(turn.last && { 'Last-Event-ID': turn.last }) } }]
+      : ['/chat/stream', question(turn)]
+    return stream(path, { ...options, stop }, ({ id, event, data }) => {
+      turn.last = id || turn.last
+      turn.cuts = 0
+      if (event === 'error') {
+        const { code, message } = JSON.parse(data)
+        throw new Failure(code, message, 200)
+      }
+      if (event) take(event, event === 'chunk' || event === 'done' ? data : JSON.parse(data))
+      return event === 'done'
     })
   }
 
@@ -135,5 +139,5 @@ const connect = (base, key) => {
     }
   }
 
-  return { json, follow }
+  return { json, stream, follow }
 }

@@ -1,5 +1,5 @@
 /*
- * A turn is {question, text, sources, traceId, rating, live, failure}. A view draws whatever the turn holds now,
+ * A turn is {question, text, sources, traceId, rating, live, failure, person}; a person's has a name. A view draws whatever the turn holds now,
  * so it can be thrown away and made again.
  */
 
@@ -11,12 +11,12 @@ const turnView = (app, turn) => {
   const typing = h('div', { class: 'typing' }, h('i'), h('i'), h('i'))
   const shelf = sourceShelf(t, turn)
   const draw = markdown(body, (number) => h('button', { class: 'cite', 'data-n': number, 'aria-label': number, 'aria-expanded': 'false', onclick: shelf.open(number) }))
-  const speaker = (key) => h('span', { class: 'sr' }, t(key) + ': ')
+  const speaker = (name, look) => h('span', { class: look || 'sr' }, name + ': ')
   const node = h(
     'div',
     null,
-    turn.question ? h('div', { class: 'turn me' }, speaker('you'), h('p', { dir: 'auto' }, turn.question)) : '',
-    h('div', { class: 'turn bot' }, speaker('name'), typing, body, extras),
+    turn.question ? h('div', { class: 'turn me' }, speaker(t('you')), h('p', { dir: 'auto' }, turn.question)) : '',
+    h('div', { class: 'turn bot' }, turn.person ? speaker(turn.person.name, 'who') : speaker(t('name')), typing, body, extras),
   )
   const update = () => {
     const { live, text, sources, failure } = turn

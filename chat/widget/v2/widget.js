@@ -52,6 +52,7 @@ const launch = (service, served, locale, texts) => {
   const app = {
     service,
     emit,
+    store,
     token,
     turns: [],
     say: (text) => app.panel.say(text),
@@ -104,6 +105,7 @@ const launch = (service, served, locale, texts) => {
     app.panel.fill()
     app.panel.working(app.busy())
     app.network()
+    if (served.people) import(BASE + TEXTS_PATH + 'people.js').then((part) => part.people(app, served, locale, h, wording, root))
   }
   const prepare = () => {
     if (app.panel) return
