@@ -1,9 +1,12 @@
 """Conversations at the support staff's desk: found, read, exported, erased; never rewritten."""
 
+from functools import partial
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
@@ -14,6 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from billing.models import UsageRecord
+from chat import visitors
 from chat.models import Message, Session
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
@@ -126,7 +130,9 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         audit.note(request, "erase visitor", f"chat.Session:{obj.pk}", client_id=obj.client_id)
-        obj.delete()
+        forget = partial(async_to_sync(visitors.erase_outside), obj.client_id, obj.session_id, visitors.traces_of(obj))
+        transaction.on_commit(forget, robust=True)
+        visitors.erase_rows(obj)
 
     def _session(self, request: HttpRequest, object_id: str) -> Session:
         if not self.has_view_permission(request):

@@ -78,6 +78,12 @@ COMPONENTS: dict[str, Schema] = {
         role={"type": "string", "enum": ["visitor", "assistant"]}, message=TEXT, traceId=UUID, createdAt=MOMENT,
         sources=many(ref("Source")), rating={"type": ["string", "null"], "enum": ["up", "down", None]},
     ))),
+    "SessionExport": record(session=ANYTHING, messages=many(ANYTHING), contacts=many(ANYTHING)),
+    "SessionReceipt": record(receiptId=UUID, erased=MOMENT, before=ANYTHING, after=ANYTHING),
+    "ClientExport": record(exported=MOMENT, client=ANYTHING, rows=ANYTHING, files=many(record(
+        documentId=TEXT, originalName=TEXT, sha256=TEXT, data={"type": "string", "contentEncoding": "base64"}))),
+    "ClientReceipt": record(clientId=UUID, requested=MOMENT, finished=nullable(MOMENT), before=ANYTHING,
+                            after=ANYTHING, kept=ANYTHING),
     "Rating": record("comment", rating={"type": "string", "enum": ["up", "down"]},
                      comment={"type": "string", "maxLength": 2000}),
     "Upload": record(

@@ -18,6 +18,7 @@ USES = {
     ("chat/question_sets/runs.py", "runs of all clients are worked off by one job"),
     ("chat/retention/apply.py", "rules of all clients are applied by one job"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
+    ("config/backups/postgres.py", "a backup holds every client"),
     ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
     ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
@@ -38,6 +39,8 @@ USES = {
 # SQL by hand elsewhere: what it does.
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
+    "config/backups/postgres.py",  # whole tables, for the operator
+    "config/backups/sqlite.py",
     "config/health.py",  # SELECT 1
     "tenants/invariants.py",  # the transaction's isolation
     "chat/tapes.py",  # a pipeline of Redis, no SQL
