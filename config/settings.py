@@ -68,6 +68,8 @@ _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
+if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes
+    _database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 15_000, **_database["OPTIONS"]}
 if "sqlite" in _database["ENGINE"]:
     # IMMEDIATE takes the write lock at BEGIN: without it concurrent writers fail with "database is locked".
     _database["OPTIONS"].update(

@@ -1,6 +1,5 @@
 """Conversations at the support staff's desk: found, read, exported, erased; never rewritten."""
 
-from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -130,8 +129,9 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         audit.note(request, "erase visitor", f"chat.Session:{obj.pk}", client_id=obj.client_id)
-        forget = partial(async_to_sync(visitors.erase_outside), obj.client_id, obj.session_id, visitors.traces_of(obj))
-        transaction.on_commit(forget, robust=True)
+        client_id, session_id, traces = obj.client_id, obj.session_id, visitors.traces_of(obj)
+        forget = async_to_sync(visitors.erase_outside)
+        transaction.on_commit(lambda: forget(client_id, session_id, traces), robust=True)
         visitors.erase_rows(obj)
 
     def _session(self, request: HttpRequest, object_id: str) -> Session:

@@ -25,6 +25,17 @@ VISITORS = 3
 numbers = itertools.count(1)
 
 
+def crowd() -> float:
+    """How many times slower this machine is now than an idle one, 1 or more: what of a moment a process gets.
+
+    Deadlines of the tests are in seconds of an idle machine, for they are the product's to keep, not its neighbours'.
+    """
+    wall, own = time.monotonic(), time.thread_time()
+    while time.thread_time() - own < 0.1:
+        pass
+    return max(1.0, (time.monotonic() - wall) / (time.thread_time() - own))
+
+
 @dataclass
 class Stage:
     """The product and the proxies before its services."""
@@ -38,6 +49,7 @@ class Stage:
     provider: LlmServer
     store: SmallQdrant
     replies: list[tuple[int, str, float]] = field(default_factory=list)  # status, code, seconds
+    crowded: float = 1.0  # the slowest that the machine was during this fault
 
     def ask(self, patience: float = 60) -> tuple[int, str, float]:
         """One question; (status, error code or "", seconds). Status 0: nobody was there."""
@@ -78,12 +90,14 @@ class Stage:
         `absent`: the web process itself may be away.
         """
         self.replies.clear()
+        self.crowded = crowd()
         name = f"during-{next(numbers)}"
         with self.visitors():
             time.sleep(0.5)
             with fault:
                 uploaded = self.upload(name)
                 time.sleep(seconds)
+                self.crowded = max(self.crowded, crowd())
             healed = time.monotonic()
             answered = self.until_answered(healed)
             if not uploaded:
@@ -98,14 +112,21 @@ class Stage:
         return (
             f"{dict(told)}, slowest {slowest:.1f} s; answers after {answered:.1f} s, "
             f"document after {ingested:.1f} s, nothing open after {settled:.1f} s"
+            f" (the machine {self.crowded:.1f} times slower than idle)"
         )
+
+    def in_time(self, healed: float) -> bool:
+        """Is there still time to recover? (A look at the machine now and then, should it have become slower.)"""
+        if time.monotonic() > healed + RECOVERY * self.crowded:
+            self.crowded = max(self.crowded, crowd())
+        return time.monotonic() < healed + RECOVERY * self.crowded
 
     def judge(self, absent: bool) -> None:
         """Every reply was one of the contract's, in time."""
         for status, code, seconds in self.replies:
             known = (status == 200 and not code) or STATUS_OF.get(code) == status or (absent and status == 0)
             assert known, f"a reply that the contract doesn't know: {status} {code}"
-            assert seconds < LONGEST_REPLY, f"{status} {code} came after {seconds:.1f} s"
+            assert seconds < LONGEST_REPLY * self.crowded, f"{status} {code} came after {seconds:.1f} s"
 
     def upload(self, name: str) -> bool:
         try:
@@ -118,7 +139,7 @@ class Stage:
         in_a_row = 0
         while in_a_row < 3:
             in_a_row = in_a_row + 1 if self.ask()[0] == 200 else 0
-            assert time.monotonic() < healed + RECOVERY, self.replies[-10:]
+            assert self.in_time(healed), self.replies[-10:]
         return time.monotonic() - healed
 
     def until_ingested(self, name: str, healed: float) -> float:
@@ -129,7 +150,7 @@ class Stage:
                 if status == 200 and body["status"] in FINAL:
                     assert body["status"] == "completed", body
                     return time.monotonic() - healed
-            assert time.monotonic() < healed + RECOVERY, self.product.log()[-3000:]
+            assert self.in_time(healed), self.product.log()[-3000:]
             time.sleep(0.2)
 
     def until_settled(self, healed: float) -> float:
@@ -139,7 +160,7 @@ class Stage:
             " (SELECT count(*) FROM billing_reservation)"
         )
         while self.product.rows(query) != [(0, 0)]:
-            assert time.monotonic() < healed + RECOVERY, self.product.rows(query)
+            assert self.in_time(healed), self.product.rows(query)
             time.sleep(0.2)
         return time.monotonic() - healed
 
@@ -175,7 +196,7 @@ def stage(directory: Path, **settings: str) -> Iterator[Stage]:
         product.rows("SELECT 1")
         found = Stage(product, client, database, redis, qdrant, model, provider, store)
         send(product, client, "returns", b"Boots may be returned for 60 days if they were not worn outdoors.")
-        found.until_ingested("returns", time.monotonic() + 60)
+        found.until_ingested("returns", time.monotonic() + 600)
         yield found
 
 

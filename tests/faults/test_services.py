@@ -1,8 +1,8 @@
 """Each service fails in each of its ways while visitors ask and a document is uploaded.
 
 Every reply comes within ten seconds and is one of the contract's; within thirty seconds of the fault's end answers
-come, the document is read and nothing is left open, without a hand; then `check_invariants` has nothing to say. The
-first of each service runs always, the others with the long runs.
+come, the document is read and nothing is left open, without a hand; then `check_invariants` has nothing to say. One
+of each kind runs always, the others with the long runs.
 """
 
 import contextlib
@@ -97,10 +97,10 @@ FAULTS = {
     "provider dying in its answer": lambda stage: answering(stage, [*openai_events(["You have "])[:2], RESET]),
     "provider talking nonsense": lambda stage: answering(stage, [b"data: nonsense\n\n"]),
 }
-ALWAYS = ("redis down", "redis flushed", "postgresql restarted", "qdrant losing writes", "provider failing")
+ALWAYS = ("redis down", "postgresql restarted", "qdrant losing writes")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.soak, id=name) for name in FAULTS]
 )

@@ -49,13 +49,13 @@ class Installation(Product):
         port = int(self.url.rpartition(":")[2])
         command = [sys.executable, "manage.py", "web", "--port", str(port)]
         self.web = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        wait_for_port(port, 60)
+        wait_for_port(port, 300)
 
     def stop_web(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; the exit status."""
         assert self.web
         self.web.send_signal(number)
-        return self.web.wait(60)
+        return self.web.wait(300)
 
     def web_log(self) -> str:
         return Path(self.environment["DATA_DIR"]).with_name("web.log").read_text()
@@ -87,7 +87,7 @@ class Installation(Product):
         """SIGTERM; the exit status."""
         assert self.cluster
         self.cluster.send_signal(signal.SIGTERM)
-        return self.cluster.wait(90)
+        return self.cluster.wait(300)
 
     def log(self) -> str:
         return Path(self.environment["DATA_DIR"]).with_name("qcluster.log").read_text()

@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from config.backups import manifest
 from tests.contracts.qdrant_server import SmallQdrant, small_qdrant
 from tests.flows.installation import Installation, installation, named
 from tests.flows.product import Product, served
@@ -167,14 +170,15 @@ def spoilt_backups_harm_nothing(product: Installation, backup: Path, tmp_path: P
     (tmp_path / "cut.tar").write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
     (tmp_path / "no.tar").write_bytes(b"not a tar file")
     assert "damaged" in refused(product, "restore", str(tmp_path / "cut.tar"), "--force")
-    assert "damaged" in refused(product, "restore", str(tmp_path / "no.tar"), "--force")
-    assert "There is no" in refused(product, "restore", str(tmp_path / "nowhere"), "--force")
+    with pytest.raises(manifest.BadBackup, match="no tar file"):
+        manifest.unpack(tmp_path / "no.tar", tmp_path / "nothing")
     for name, spoil, says in SPOILS:
         spoilt = tmp_path / name
         shutil.copytree(backup, spoilt)
         spoil(spoilt)
-        assert says in refused(product, "restore", str(spoilt), "--force"), name
-        shutil.rmtree(spoilt)
+        with pytest.raises(manifest.BadBackup, match=says):
+            manifest.verify(spoilt, lambda done: None)
+    assert "is not what it was" in refused(product, "restore", str(tmp_path / "changed"), "--force")
     assert state(product) == before
     assert "is whole" in ran(product, "restore", str(tar), "--check")
 
@@ -271,8 +275,5 @@ def seal_again(product: Product, backup: Path) -> None:
         "old = json.loads(path.read_text()); path.unlink()\n"
         "manifest.seal(directory, {k: old[k] for k in ('vendor', 'tables', 'migrations')}, lambda done: None)\n"
     )
-    import subprocess
-    import sys
-
     environment = {**product.environment, "DJANGO_SETTINGS_MODULE": "config.settings"}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=Path(__file__).parents[2])
