@@ -9,7 +9,7 @@ import hashlib
 import json
 import unicodedata
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -17,6 +17,9 @@ from django.core.cache import cache
 
 from chat import tapes
 from chat.prompts import PROMPT_VERSION
+
+if TYPE_CHECKING:
+    from chat.workflow.state import Run
 
 log = structlog.get_logger(__name__)
 DEADLINE = 0.2  # seconds; a slower cache is none
@@ -44,12 +47,38 @@ async def get(key: str) -> dict[str, Any] | None:
         return None
 
 
-async def put(key: str, answer: dict[str, Any]) -> None:
+async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
+    """Remember an answer, and whose it was: a visitor may have it erased."""
+    session = _of_session(run.question.client.pk, run.question.session_id)
     try:
         if not settings.REDIS_URL:
+            cache.set(session, [*cache.get(session, ()), key], settings.ANSWER_CACHE_SECONDS)
             return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
         if settings.ANSWER_CACHE_SECONDS:
             async with asyncio.timeout(DEADLINE):
-                await tapes.redis_client().set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
+                pipe = tapes.redis_client().pipeline(transaction=False)
+                pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
+                pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
+                pipe.set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
+                await pipe.execute()
+                if await tapes.erased(run.question.client.pk, run.trace_id):
+                    await tapes.redis_client().delete(key, session)
     except Exception:  # noqa: BLE001 - likewise
         log.warning("answer cache is away")
+
+
+async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:
+    """Forget what was remembered of a session; how many answers. Raises what Redis raises."""
+    session = _of_session(client_id, session_id)
+    if not settings.REDIS_URL:
+        keys = cache.get(session, [])
+        cache.delete_many([session, *keys])
+        return len(keys)
+    async with asyncio.timeout(tapes.DEADLINE):
+        redis = tapes.redis_client()
+        keys = await redis.smembers(session)  # type: ignore[misc]
+        return max(0, await redis.delete(session, *keys) - 1) if keys else 0
+
+
+def _of_session(client_id: uuid.UUID, session_id: uuid.UUID) -> str:
+    return f"answers:{client_id}:{session_id}"

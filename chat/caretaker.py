@@ -31,6 +31,7 @@ async def _beat_and_sweep() -> None:
     swept = time.monotonic()
     while True:
         await tapes.beat()
+        await tapes.honour_erasures()
         if time.monotonic() - swept > SWEEP_SECONDS:
             try:
                 await sweeper.sweep()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import islice
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from billing.models import Reservation, UsageRecord
@@ -23,27 +23,35 @@ BILLED = Q(outcome__in=(Outcome.ANSWERED, Outcome.REFUSED, Outcome.GREETED)) | (
 
 
 def _ledger() -> Found:
-    """An answer that counts has a row in the ledger; a row without an answer has lost it to an erasure."""
-    in_ledger = UsageRecord.objects.filter(DELIVERED).count()
-    answered = 0
-    for batch in _batches():
+    """An answer that counts has a row in the ledger; a row without an answer has lost it to an erasure.
+
+    Retention deletes from the oldest on, so what is younger than an answer that is still there was erased or never was.
+    """
+    answers = Message.objects.filter(role=Message.Role.ASSISTANT)
+    oldest = answers.aggregate(oldest=Min("created"))["oldest"]
+    if oldest is None:
+        return
+    ledger = UsageRecord.objects.filter(DELIVERED, at__gt=oldest)
+    in_ledger, answered = ledger.count(), 0
+    for batch in _batches(answers):
         traces = [str(trace) for trace, _ in batch]
-        found = set(UsageRecord.objects.filter(DELIVERED, request_id__in=traces).values_list("request_id", flat=True))
-        answered += len(found)
+        found = UsageRecord.objects.filter(DELIVERED, request_id__in=traces)
+        known = dict(found.values_list("request_id", "at"))
+        answered += sum(at > oldest for at in known.values())
         for trace, billed in batch:
-            if billed and str(trace) not in found:
+            if billed and str(trace) not in known:
                 yield "answer-not-in-ledger", trace
     erased = SessionErasure.objects.aggregate(total=Sum("answers"))["total"] or 0
     if in_ledger - answered > erased:
         yield "ledger-row-without-answer", f"{in_ledger - answered - erased}-too-many"
 
 
-def _batches() -> Iterator[list[tuple]]:
-    """(trace id, is it billed?) of every answer."""
-    answers = Message.objects.filter(role=Message.Role.ASSISTANT).order_by("pk")
+def _batches(answers: QuerySet[Message]) -> Iterator[list[tuple]]:
+    """(trace id, is it billed?) of answers."""
     billed = Message.objects.filter(BILLED, pk=OuterRef("pk"))
-    rows = answers.annotate(billed=Exists(billed)).values_list("trace_id", "billed").iterator(chunk_size=BATCH)
-    while batch := list(islice(rows, BATCH)):
+    rows = answers.order_by("pk").annotate(billed=Exists(billed)).values_list("trace_id", "billed")
+    iterator = rows.iterator(chunk_size=BATCH)
+    while batch := list(islice(iterator, BATCH)):
         yield batch
 
 
@@ -65,12 +73,13 @@ def _open_answers() -> Found:
 
 
 def _turns() -> Found:
-    """A question and its answer come and go together."""
-    other = Message.objects.filter(trace_id=OuterRef("trace_id"), session=OuterRef("session")).exclude(
-        role=OuterRef("role")
+    """An answer has its question. (A question has none where a person answers instead of the model.)"""
+    asked = Message.objects.filter(
+        trace_id=OuterRef("trace_id"), session=OuterRef("session"), role=Message.Role.VISITOR
     )
-    for trace in Message.objects.filter(~Exists(other)).order_by("pk").values_list("trace_id", flat=True):
-        yield "half-a-turn", trace
+    alone = Message.objects.filter(~Exists(asked), role=Message.Role.ASSISTANT).order_by("pk")
+    for trace in alone.values_list("trace_id", flat=True):
+        yield "answer-without-question", trace
 
 
 ROWS: list[RowCheck] = [_ledger, _reservations, _open_answers, _turns]

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from chat import tapes
@@ -31,7 +32,7 @@ async def sweep() -> int:
     closed = 0
     for client_id, trace_id, created in await in_thread(_open_answers):
         age = timezone.now() - created
-        closed += await close(client_id, trace_id, surely=age > _longest() or _from_before(created.timestamp()))
+        closed += await close(client_id, trace_id, surely=abs(age) > _longest() or _from_before(created.timestamp()))
     return closed
 
 
@@ -64,7 +65,10 @@ async def _complete(client_id: uuid.UUID, trace_id: uuid.UUID, result: Result) -
 
 def _open_answers() -> list[tuple]:
     with unscoped("answers of every client may have lost their process"):
-        rows = Message.objects.filter(outcome=Outcome.RUNNING, created__lt=timezone.now() - YOUNGEST)
+        young = Q(
+            created__range=(timezone.now() - YOUNGEST, timezone.now() + YOUNGEST)
+        )  # later: the clock was put back
+        rows = Message.objects.filter(~young, outcome=Outcome.RUNNING)
         return list(rows.order_by("created").values_list("client_id", "trace_id", "created")[:AT_ONCE])
 
 

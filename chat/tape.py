@@ -82,6 +82,10 @@ class Tape:
         for waiter in waiters:
             _wake(waiter)
 
+    def detach(self) -> None:
+        """Write nothing down from here on: the visitor has had it erased."""
+        self._recorder = None
+
     def cut(self) -> None:
         """End every follower where it is, without a final event."""
         self._cut = True

@@ -34,6 +34,7 @@ REST = 1.0  # seconds to leave a failed Redis alone
 BLOCK_MS = 200  # how long a follower from elsewhere may wait to be read along with the others
 LOST_AFTER = 8.0  # seconds without Redis until followers of answers made elsewhere are told
 KEEP_TAPES = 2_000  # finished tapes in memory, about 10 KB each
+ERASED = "tapes:erased"  # sorted by time: answers that visitors had erased
 Id = tuple[uuid.UUID, uuid.UUID]  # of the client, of the answer: callers may choose the latter
 FAILURES = (RedisError, OSError, TimeoutError)
 
@@ -112,7 +113,12 @@ async def conclude(record: Record, event: Event) -> None:
             await (
                 _house()
                 .redis()
-                .xadd(_key(record.client_id, record.trace_id), _fields([event]), id=_id(len(record.events) + 1))
+                .xadd(
+                    _key(record.client_id, record.trace_id),
+                    _fields([event]),
+                    id=_id(len(record.events) + 1),
+                    nomkstream=True,
+                )
             )
         except ResponseError:
             return
@@ -129,6 +135,62 @@ async def discard(client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
                 await house.redis().delete(_key(client_id, trace_id))
         except FAILURES:
             log.warning("an old record of an answer could not be removed")
+
+
+async def erase(client_id: uuid.UUID, trace_ids: Iterable[uuid.UUID]) -> None:
+    """Forget these answers, stop those that are being written, and have other processes do so within HEARTBEAT
+    seconds; what they still say is written nowhere. Raises one of FAILURES."""
+    ids = [(client_id, trace_id) for trace_id in trace_ids]
+    for id in ids:
+        _forget(id)
+    if settings.REDIS_URL and ids:
+        async with asyncio.timeout(DEADLINE):
+            pipe = _house().redis().pipeline(transaction=False)
+            pipe.zadd(ERASED, {_member(*id): time.time() for id in ids})
+            pipe.expire(ERASED, int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS)
+            pipe.delete(*(key for id in ids for key in (_key(*id), _followed(*id))))
+            await pipe.execute()
+
+
+async def erased(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
+    """Has the visitor had this answer erased? Raises one of FAILURES."""
+    return await _house().redis().zscore(ERASED, _member(client_id, trace_id)) is not None
+
+
+async def recorded(client_id: uuid.UUID, trace_ids: Iterable[uuid.UUID]) -> int:
+    """How many of these answers are still remembered, here or in Redis. Raises one of FAILURES."""
+    ids = [(client_id, trace_id) for trace_id in trace_ids]
+    here = sum(id in _house().tapes for id in ids)
+    if not settings.REDIS_URL or not ids:
+        return here
+    async with asyncio.timeout(DEADLINE):
+        return max(here, await _house().redis().exists(*(_key(*id) for id in ids)))
+
+
+async def honour_erasures() -> None:
+    """Forget what was erased in another process."""
+    house = _house()
+    if not settings.REDIS_URL or not (house.tapes or house.reader.mirrors):
+        return
+    try:
+        async with asyncio.timeout(DEADLINE):
+            recent: Any = await house.redis().zrangebyscore(ERASED, time.time() - KEEP_SECONDS, "+inf")
+    except FAILURES:
+        return
+    for member in recent:
+        client_id, _, trace_id = member.decode().partition(":")
+        _forget((uuid.UUID(client_id), uuid.UUID(trace_id)))
+
+
+def _forget(id: Id) -> None:
+    house = _house()
+    if tape := house.tapes.pop(id, None):
+        house.recorder.forget(tape)
+        house.finished = [(at, kept) for at, kept in house.finished if kept is not tape]
+        tape.stop()
+    if mirror := house.reader.mirrors.get(id):
+        mirror.cut()
+    house.reader.drop(id)
 
 
 async def followed_elsewhere(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
@@ -169,6 +231,11 @@ class Recorder:
         if self._task is None or self._task.done():
             self._task = background.start(self._run())
 
+    def forget(self, tape: Tape) -> None:
+        """Write nothing more of it. (A write that is under way finds its key gone, and makes no other.)"""
+        tape.detach()
+        self._written.pop(tape, None)
+
     async def _run(self) -> None:
         while grown := [(tape, len(tape.events)) for tape, done in self._written.items() if done < len(tape.events)]:
             try:
@@ -182,6 +249,8 @@ class Recorder:
                 await asyncio.sleep(REST)
                 continue
             for tape, count in grown:
+                if tape not in self._written:
+                    continue  # erased meanwhile
                 if tape.finished and count == len(tape.events):
                     del self._written[tape]
                 else:
@@ -198,7 +267,8 @@ class Recorder:
                 fields |= {"owner": PROCESS, "session": str(tape.session_id)}
             if tape.note:
                 fields["note"], tape.note = json.dumps(tape.note), {}
-            pipe.xadd(_key(tape.client_id, tape.trace_id), fields, id=_id(count))
+            # What was removed meanwhile (erased, flushed) is not begun again in its middle.
+            pipe.xadd(_key(tape.client_id, tape.trace_id), fields, id=_id(count), nomkstream=bool(done))
             if not done or tape.finished:
                 pipe.expire(_key(tape.client_id, tape.trace_id), int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS)
         for reply in await pipe.execute(raise_on_error=False):
@@ -408,6 +478,10 @@ def _key(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
 
 def _alive(owner: str) -> str:
     return f"alive:{owner}"
+
+
+def _member(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
+    return f"{client_id}:{trace_id}"
 
 
 def _followed(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:

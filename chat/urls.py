@@ -9,6 +9,7 @@ urlpatterns = [
     path("sessions/<uuid:session_id>/messages", views.SessionMessages.as_view()),
     path("sessions/<uuid:session_id>/person", views.Person.as_view()),
     path("sessions/<uuid:session_id>/address", views.Address.as_view()),
+    path("sessions/<uuid:session_id>/export", views.SessionExport.as_view()),
     path("sessions/<uuid:session_id>", views.SessionDetail.as_view()),
     path("messages/<uuid:trace_id>/feedback", views.Feedback.as_view()),
 ]

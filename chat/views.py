@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +18,7 @@ from tenants.callers import require_scope
 from tenants.cors import cors_headers, preflight_headers
 from tenants.models import WidgetConfig
 from tenants.scoping import client_scope
+from tenants.streamed import json_download
 
 
 class WidgetView(APIView):
@@ -88,9 +90,18 @@ class Address(WidgetView):
         return Response(status=204)
 
 
+class SessionExport(WidgetView):
+    def get(self, request: Request, session_id: uuid.UUID) -> StreamingHttpResponse:
+        pieces = visitors.export(self.client_id(), session_id, self.token())
+        return json_download(pieces, f"conversation-{session_id}.json")
+
+
 class SessionDetail(WidgetView):
     def delete(self, request: Request, session_id: uuid.UUID) -> Response:
-        visitors.erase(self.client_id(), session_id, self.token())
+        """204; with `?receipt=true` 200 and what was erased."""
+        receipt = visitors.erase(self.client_id(), session_id, self.token())
+        if request.query_params.get("receipt") == "true":
+            return Response(receipt)
         return Response(status=204)
 
 

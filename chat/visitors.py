@@ -1,9 +1,15 @@
-"""What a visitor may do with a session of their own: read it back, rate an answer, have it erased."""
+"""What a visitor may do with a session of their own: read it back, rate an answer, take it away, have it erased."""
 
+import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
-from chat.models import Message, Session
+from asgiref.sync import async_to_sync
+
+from chat import answer_cache, tapes
+from chat.models import Message, Session, SessionErasure
+from tenants import export as exports
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
 from tenants.visitors import check_session_token
@@ -18,10 +24,98 @@ def messages(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> 
         return [_turn(row) for row in rows]
 
 
-def erase(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> None:
-    """Erase a visitor's session and all its messages. The ledger holds no content and stays. ApiError 404."""
+def export(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> Iterator[str]:
+    """Everything held of a session as JSON in pieces. ApiError 404, at once."""
     with client_scope(client_id):
-        _session(client_id, session_id, token).delete()
+        session = _session(client_id, session_id, token)
+        about = exports.as_json(exports.as_dict(session))
+    return _exported(session, about)
+
+
+def _exported(session: Session, about: str) -> Iterator[str]:
+    yield f'{{"session":{about}'
+    for name, related in (("messages", "messages"), ("contacts", "contacts")):
+        yield f',"{name}":'
+        yield from exports.array(_batches(session, related))
+    yield "}"
+
+
+def _batches(session: Session, related: str) -> Iterator[list[dict[str, Any]]]:
+    """The rows that belong to a session, oldest first, each batch in a scope of its own."""
+    last = 0
+    while True:
+        with client_scope(session.client_id):
+            batch = list(getattr(session, related).filter(pk__gt=last).order_by("pk")[: exports.BATCH])
+        if not batch:
+            return
+        yield [exports.as_dict(row) for row in batch]
+        last = batch[-1].pk
+
+
+def erase(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> dict[str, Any]:
+    """Erase a visitor's session with everything said in it, wherever it is; the receipt.
+
+    Answers that are being written are stopped, in other processes within tapes.HEARTBEAT seconds; so that nothing
+    comes back, what is outside the database is erased before the rows and after them. The ledger holds no content and
+    stays. ApiError 404, or 503 when Redis does not answer: then nothing is erased, and the visitor may try again.
+    """
+    traces, running = _traces(client_id, session_id, token)
+    outside = async_to_sync(erase_outside)
+    try:
+        before = outside(client_id, session_id, traces)
+        receipt = _erase_rows(client_id, session_id, before)
+        if running:
+            time.sleep(tapes.HEARTBEAT + 0.5)
+        outside(client_id, session_id, traces)
+        after = outside(client_id, session_id, traces)  # finds nothing
+    except tapes.FAILURES as error:
+        raise ApiError("SERVICE_UNAVAILABLE", "This can't be erased right now. Please try again.") from error
+    return _finish(receipt, after)
+
+
+async def erase_outside(client_id: uuid.UUID, session_id: uuid.UUID, traces: list[uuid.UUID]) -> dict[str, int]:
+    """Erase what is remembered of a session outside the database; how much there was. Raises tapes.FAILURES."""
+    recordings = await tapes.recorded(client_id, traces)
+    await tapes.erase(client_id, traces)
+    return {"recordings": recordings, "cachedAnswers": await answer_cache.erase(client_id, session_id)}
+
+
+def erase_rows(session: Session, outside: dict[str, int] | None = None) -> SessionErasure:
+    """Erase a session's rows, in its client's scope; the receipt."""
+    counts = {"messages": session.messages.count(), "contacts": session.contacts.count(), **(outside or {})}
+    answers = session.messages.filter(role=Message.Role.ASSISTANT).count()
+    session.delete()
+    return SessionErasure.objects.create(client_id=session.client_id, answers=answers, before=counts)
+
+
+def traces_of(session: Session) -> list[uuid.UUID]:
+    return list(session.messages.order_by().values_list("trace_id", flat=True).distinct())
+
+
+def _traces(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> tuple[list[uuid.UUID], bool]:
+    with client_scope(client_id):
+        session = _session(client_id, session_id, token)
+        return traces_of(session), session.messages.filter(outcome=Message.Outcome.RUNNING).exists()
+
+
+def _erase_rows(client_id: uuid.UUID, session_id: uuid.UUID, before: dict[str, int]) -> SessionErasure:
+    with client_scope(client_id):
+        session = Session.objects.select_for_update().filter(session_id=session_id).first()
+        if session is None:  # erased twice at once: the other one has the receipt
+            raise ApiError("NOT_FOUND", "There is no such session.")
+        return erase_rows(session, before)
+
+
+def _finish(receipt: SessionErasure, outside: dict[str, int]) -> dict[str, Any]:
+    with client_scope(receipt.client_id):
+        receipt.after = dict.fromkeys(receipt.before, 0) | outside
+        receipt.save(update_fields=["after"])
+    return {
+        "receiptId": str(receipt.pk),
+        "erased": receipt.at.isoformat(),
+        "before": receipt.before,
+        "after": receipt.after,
+    }
 
 
 def rate(client_id: uuid.UUID, trace_id: uuid.UUID, token: str | None, rating: str, comment: str) -> None:

@@ -47,7 +47,9 @@ UPGRADE_URL = env.str("UPGRADE_URL", default=f"{PUBLIC_URL}/upgrade")
 
 # --- services: the embedded default unless an address says otherwise ---------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
-DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default="")  # whose the tables are; only `migrate` connects so
+DATABASE_OWNER_URL = env.str(
+    "DATABASE_OWNER_URL", default=""
+)  # whose the tables are; only `migrate` and `restore` connect so
 REDIS_URL = env.str("REDIS_URL", default="")
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
@@ -62,10 +64,12 @@ PROCESS = "worker" if "qcluster" in sys.argv[:2] else "web"
 if PROCESS == "worker" and METRICS_ADDRESS:  # before anything is counted (tenants/metrics.py); forks inherit it
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="support-chat-metrics-"))
 
-_as_owner = DATABASE_OWNER_URL and sys.argv[1:2] == ["migrate"]
+_as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
+if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes
+    _database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 15_000, **_database["OPTIONS"]}
 if "sqlite" in _database["ENGINE"]:
     # IMMEDIATE takes the write lock at BEGIN: without it concurrent writers fail with "database is locked".
     _database["OPTIONS"].update(

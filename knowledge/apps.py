@@ -5,6 +5,7 @@ class KnowledgeConfig(AppConfig):
     name = "knowledge"
 
     def ready(self) -> None:
-        from knowledge import erasure
+        from knowledge import erasure, export
 
         erasure.register()
+        export.register()

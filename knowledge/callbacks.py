@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
-from django.db.models import Count, Exists, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from knowledge import metrics, status
@@ -106,7 +106,8 @@ def _claim() -> Callback | None:
         earlier = Callback.objects.filter(
             document=OuterRef("document"), pk__lt=OuterRef("pk"), next_attempt__isnull=False
         )
-        due = Callback.objects.filter(~Exists(earlier), next_attempt__lte=now)
+        put_back = Q(next_attempt__gt=now + LONGEST_PAUSE + CLAIM)  # the clock was: nothing is put off for so long
+        due = Callback.objects.filter(~Exists(earlier), Q(next_attempt__lte=now) | put_back)
         callback = due.order_by("next_attempt", "pk").first()
         if callback is None:
             return None

@@ -1,23 +1,26 @@
 """The verbs on a client's documents: submit, look up, remove."""
 
+import contextlib
 import hashlib
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db.models import F
 
 from billing.plans import plan_of
 from knowledge import callbacks, queue, status
-from knowledge.models import Chunk, Document, DocumentVersion
+from knowledge.models import Chunk, Document, DocumentVersion, stored_name
 from knowledge.parsers import check_type
 from knowledge.pipeline import remains
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
+log = structlog.get_logger(__name__)
 FILE_TYPES = ("pdf", "docx", "txt", "csv")
 
 
@@ -171,7 +174,7 @@ def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVer
         size=len(upload.data),
         sha256=sha256,
     )
-    version.file.save("", ContentFile(upload.data), save=False)
+    _store(version, upload.data)
     try:
         version.save()
         document.latest, document.title, document.metadata = version, upload.original_name, upload.metadata
@@ -180,3 +183,15 @@ def _new_version(document: Document, upload: Upload, sha256: str) -> DocumentVer
         version.file.storage.delete(version.file.name or "")
         raise
     return version
+
+
+def _store(version: DocumentVersion, data: bytes) -> None:
+    """Write the file; ApiError SERVICE_UNAVAILABLE, and no half of it stays, when the disk does not take it."""
+    storage, name = version.file.storage, stored_name(version, "")
+    try:
+        version.file.name = storage.save(name, ContentFile(data))
+    except OSError as error:
+        log.error("an upload could not be stored", client=str(version.client_id), error=error.strerror)
+        with contextlib.suppress(OSError):
+            storage.delete(name)
+        raise ApiError("SERVICE_UNAVAILABLE", "The file can't be stored right now. Please try again later.") from error

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -70,6 +71,16 @@ def erase(client_id: uuid.UUID) -> Erasure:
     with client_scope(client_id):
         Client.objects.filter(pk=client_id).delete()
         erasure.save()
+    return erasure
+
+
+def run(erasure: Erasure, *, here: bool = False) -> Erasure:
+    """Have a requested erasure done: by a worker, or in this process, where there is no worker or `here` says so."""
+    if here or settings.EMBEDDED:
+        return erase(erasure.pk)
+    from django_q.tasks import async_task
+
+    async_task("tenants.tasks.erase_client", str(erasure.pk), task_name=f"erase {erasure.pk}")
     return erasure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 
@@ -72,6 +73,10 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError("NOT_FOUND", "There is nothing at this address.")
     if isinstance(error, exceptions.APIException) and error.status_code < 500:
         return ApiError("INVALID_REQUEST", str(error.detail))
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("the database did not answer", error=cause_of(error))
+        message = "The service is not available at the moment. Please try again in a few seconds."
+        return ApiError("SERVICE_UNAVAILABLE", message, headers={"Retry-After": "5"})
     log.error("unforeseen error", exc_info=error)
     return ApiError("PROCESSING_ERROR", "Something went wrong on our side. Please try again.")
 

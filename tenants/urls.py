@@ -2,8 +2,10 @@
 
 from django.urls import path
 
-from tenants.views import ValidateClientView
+from tenants.views import ClientErasure, ClientExport, ValidateClientView
 
 urlpatterns = [
     path("internal/validate-client", ValidateClientView.as_view(), name="validate-client"),
+    path("internal/clients/<uuid:client_id>/export", ClientExport.as_view()),
+    path("internal/clients/<uuid:client_id>/erasure", ClientErasure.as_view()),
 ]

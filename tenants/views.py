@@ -1,16 +1,20 @@
-"""What Express asks about a key."""
+"""What Express asks about a key, and what it does with a whole client: export and erasure."""
 
+import uuid
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tenants import erasure, export
 from tenants.authentication import InternalAuthentication
 from tenants.callers import key_owner
 from tenants.errors import ApiError
-from tenants.models import ApiKey
+from tenants.models import ApiKey, Client, Erasure
 from tenants.serializers import ValidateClientSerializer
+from tenants.streamed import json_download
 
 
 class ValidateClientView(APIView):
@@ -22,6 +26,43 @@ class ValidateClientView(APIView):
         asked = ValidateClientSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return Response(_validity(asked.validated_data["apiKey"]))
+
+
+class ClientExport(APIView):
+    """Everything held of a client, whatever its status."""
+
+    authentication_classes = [InternalAuthentication]
+
+    def get(self, request: Request, client_id: uuid.UUID) -> StreamingHttpResponse:
+        client = Client.objects.filter(pk=client_id).first()
+        if client is None:
+            raise ApiError("NOT_FOUND", "There is no such client.")
+        return json_download(export.pieces(client), f"client-{client_id}.json")
+
+
+class ClientErasure(APIView):
+    """Erase a client for good, and the receipt that says so."""
+
+    authentication_classes = [InternalAuthentication]
+
+    def get(self, request: Request, client_id: uuid.UUID) -> Response:
+        return Response(_receipt(client_id).receipt())
+
+    def post(self, request: Request, client_id: uuid.UUID) -> Response:
+        """202 with the receipt so far; it is finished at once where there are no workers. May be repeated."""
+        if Client.objects.filter(pk=client_id).exists():
+            erasure.request_erasure(client_id)
+        found = _receipt(client_id)
+        if found.finished is None:
+            found = erasure.run(found)
+        return Response(found.receipt(), status=202)
+
+
+def _receipt(client_id: uuid.UUID) -> Erasure:
+    found = Erasure.objects.filter(pk=client_id).first()
+    if found is None:
+        raise ApiError("NOT_FOUND", "There is no such client, and no receipt of its erasure.")
+    return found
 
 
 def _validity(key: str) -> dict[str, Any]:

@@ -5,8 +5,10 @@ import io
 import uuid
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
@@ -17,6 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from billing.models import UsageRecord
+from chat import visitors
 from chat.admin.people import WithPerson, live_page, person_of
 from chat.models import SLOW_MS, Message, Session
 from tenants import audit
@@ -175,12 +178,15 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         self._erase(request, obj)
 
     def _erase(self, request: HttpRequest, session: Any) -> dict[str, int]:
-        """What there was of it; the audit keeps the figures."""
+        """What there was of it; the audit keeps the figures. Recordings and cached answers go after the commit."""
+        traces = visitors.traces_of(session)
         counts = {"Conversation": 1, "Messages": _messages(session.pk).count()}
         audit.note(
             request, "erase visitor", f"chat.Session:{session.pk}", counts, dict.fromkeys(counts, 0), session.client_id
         )
-        Session.objects.filter(pk=session.pk).delete()
+        client_id, session_id, forget = session.client_id, session.session_id, async_to_sync(visitors.erase_outside)
+        transaction.on_commit(lambda: forget(client_id, session_id, traces), robust=True)
+        visitors.erase_rows(session)
         return counts
 
     def _session(self, request: HttpRequest, object_id: str) -> Session:

@@ -57,7 +57,7 @@ async def _write(run: Run, state: State) -> None:
         run.result.usage = stream.usage if stream.reached_model else None
     run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED
     if state["cache_key"] and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
-        await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources})
+        await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources}, run)
 
 
 def _characters(prompt: llms.Prompt) -> int:

@@ -86,6 +86,12 @@ COMPONENTS: dict[str, Schema] = {
     "Person": record(name=TEXT),
     "People": record(person={"anyOf": [ref("Person"), {"type": "null"}]}, waiting=FLAG, staffed=FLAG),
     "Address": record(email={"type": "string", "format": "email", "maxLength": 254}),
+    "SessionExport": record(session=ANYTHING, messages=many(ANYTHING), contacts=many(ANYTHING)),
+    "SessionReceipt": record(receiptId=UUID, erased=MOMENT, before=ANYTHING, after=ANYTHING),
+    "ClientExport": record(exported=MOMENT, client=ANYTHING, rows=ANYTHING, files=many(record(
+        documentId=TEXT, originalName=TEXT, sha256=TEXT, data={"type": "string", "contentEncoding": "base64"}))),
+    "ClientReceipt": record(clientId=UUID, requested=MOMENT, finished=nullable(MOMENT), before=ANYTHING,
+                            after=ANYTHING, kept=ANYTHING),
     "Rating": record("comment", rating={"type": "string", "enum": ["up", "down"]},
                      comment={"type": "string", "maxLength": 2000}),
     "Upload": record(

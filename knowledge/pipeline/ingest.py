@@ -131,9 +131,14 @@ class Run:
             self.lease.enter(Status.STORING)
             live = VectorStore.for_client(self.version.client_id)
             if live.model == self.store.model:
-                return
+                return self._confirm(chunks)
             self.store.delete_version(self.version.pk)
             self.store, self.lease.done = live, 0
+
+    def _confirm(self, chunks: list[Chunk]) -> None:
+        """VectorError unless every point is there: a store that is restarted may lose what it has acknowledged."""
+        if lost := {chunk.pk for chunk in chunks} - self.store.ids(self.version.pk):
+            raise VectorError(f"{len(lost)} of {len(chunks)} points that were stored are not there")
 
     def _index_batch(self, chunks: list[Chunk], first: int) -> None:
         def progress(done: int) -> None:

@@ -37,9 +37,11 @@ class Overtaken(Exception):
 def waiting() -> Q:
     """The versions that a run may claim now: new ones, ones to be tried again, and ones whose run is dead."""
     now = timezone.now()
-    dead = now - timedelta(seconds=settings.INGEST_LEASE_SECONDS)
-    free = Q(lease=None) | Q(heartbeat__lt=dead)
-    due = Q(not_before=None) | Q(not_before__lte=now)
+    lease = timedelta(seconds=settings.INGEST_LEASE_SECONDS)
+    longest = timedelta(seconds=settings.INGEST_RETRY_SECONDS * 40)
+    # What lies further ahead than anything is ever put off was written before the clock was put back.
+    free = Q(lease=None) | Q(heartbeat__lt=now - lease) | Q(heartbeat__gt=now + lease)
+    due = Q(not_before=None) | Q(not_before__lte=now) | Q(not_before__gt=now + longest)
     return Q(status__in=DocumentVersion.UNFINISHED) & free & due
 
 

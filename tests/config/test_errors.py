@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
 
 from tenants.errors import STATUS_OF, as_api_error
@@ -29,6 +30,13 @@ def test_what_nobody_foresaw_is_told_without_internals() -> None:
     error = as_api_error(RuntimeError("SELECT * FROM secrets at /srv/app on host db-1"))
     assert (error.code, error.status) == ("PROCESSING_ERROR", 500)
     assert error.message == "Something went wrong on our side. Please try again."
+
+
+@pytest.mark.parametrize("away", [OperationalError("no route to db-1"), InterfaceError("db-1 closed the connection")])
+def test_a_database_that_is_away_is_a_reason_to_try_again(away: Exception) -> None:
+    error = as_api_error(away)
+    assert (error.code, error.headers) == ("SERVICE_UNAVAILABLE", {"Retry-After": "5"})
+    assert "db-1" not in error.message
 
 
 def test_every_code_of_the_contract_has_its_status() -> None:

@@ -238,10 +238,10 @@ def answer_left_open(acme: Client) -> Broken:
     return {("answer-left-open", str(answer.trace_id))}
 
 
-def half_a_turn(acme: Client) -> Broken:
+def answer_alone(acme: Client) -> Broken:
     question = row(Message, acme, role="visitor")
     sql("DELETE FROM chat_message WHERE id = %s", question.pk)
-    return {("half-a-turn", str(question.trace_id))}
+    return {("answer-without-question", str(question.trace_id))}
 
 
 def reservation_of_nothing(acme: Client) -> Broken:
@@ -311,7 +311,7 @@ BREAKAGES = [
     (live_version_unfinished, callback_stuck, answer_unbilled),
     (completed_but_silent, remains_left, ledger_row_too_many),
     (chunk_missing, file_lost, answer_left_open, places_miscounted),
-    (chunk_changed, file_changed, half_a_turn, delivered_miscounted),
+    (chunk_changed, file_changed, answer_alone, delivered_miscounted),
     (chunk_of_another_id, file_of_nothing, reservation_of_nothing, usage_hour_changed),
     (point_lost, lease_expired, budget_held_for_nothing, invoice_changed),
     (point_of_nothing, lease_on_finished, callbacks_disordered, ledger_of_a_closed_month_changed),

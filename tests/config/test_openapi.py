@@ -75,7 +75,8 @@ def test_every_route_answers_as_described(path: str, method: str, api: Any, prod
     @settings(max_examples=10, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=api[path][method.upper()].as_strategy())
     def attempt(case: Any) -> None:
-        if "client_id" in (case.path_parameters or {}):
+        erases = path.endswith("/erasure")  # the demo client is needed by the others
+        if "client_id" in (case.path_parameters or {}) and not erases:
             case.path_parameters["client_id"] = client_id
         headers = credentials(case, product, client_id)
         response = case.call(base_url=product.url, headers=headers, timeout=20)

@@ -40,7 +40,25 @@ class Installation(Product):
     """A web process, and a cluster that can be started, killed and looked into."""
 
     cluster: subprocess.Popen[bytes] | None = None
+    web: subprocess.Popen[bytes] | None = None
     qdrant: SmallQdrant
+
+    def start_web(self) -> None:
+        """Until it listens."""
+        log = Path(self.environment["DATA_DIR"]).with_name("web.log").open("ab")
+        port = int(self.url.rpartition(":")[2])
+        command = [sys.executable, "manage.py", "web", "--port", str(port)]
+        self.web = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        wait_for_port(port, 300)
+
+    def stop_web(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; the exit status."""
+        assert self.web
+        self.web.send_signal(number)
+        return self.web.wait(300)
+
+    def web_log(self) -> str:
+        return Path(self.environment["DATA_DIR"]).with_name("web.log").read_text()
 
     def start_cluster(self) -> None:
         log = Path(self.environment["DATA_DIR"]).with_name("qcluster.log").open("ab")
@@ -69,7 +87,7 @@ class Installation(Product):
         """SIGTERM; the exit status."""
         assert self.cluster
         self.cluster.send_signal(signal.SIGTERM)
-        return self.cluster.wait(90)
+        return self.cluster.wait(300)
 
     def log(self) -> str:
         return Path(self.environment["DATA_DIR"]).with_name("qcluster.log").read_text()
@@ -92,7 +110,7 @@ class Installation(Product):
 
 @contextlib.contextmanager
 def installation(directory: Path, name: str, qdrant: SmallQdrant, **settings: str) -> Iterator[Installation]:
-    """Migrate, start the web process (Daphne) and the cluster; stopped and dropped at the end."""
+    """Migrate, start the web process and the cluster; stopped and dropped at the end."""
     with database(name) as (url, owner):
         environment = {
             **os.environ,
@@ -108,22 +126,13 @@ def installation(directory: Path, name: str, qdrant: SmallQdrant, **settings: st
         product.qdrant = qdrant
         migrated = product.manage("migrate")
         assert migrated.returncode == 0, migrated.stderr
-        log = (directory / "web.log").open("wb")
-        web = subprocess.Popen(
-            [sys.executable, "-m", "daphne", "-p", str(port), "config.asgi:application"],
-            cwd=ROOT,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
         try:
             product.start_cluster()
-            wait_for_port(port, 60)
+            product.start_web()
             yield product
         finally:
             product.kill_cluster()
-            web.terminate()
-            assert web.wait(60) in (0, -signal.SIGTERM, 128 + signal.SIGTERM), (directory / "web.log").read_text()
+            assert product.stop_web() in (0, -signal.SIGTERM, -signal.SIGKILL), product.web_log()
 
 
 def descendants(pid: int) -> list[int]:

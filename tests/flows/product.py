@@ -62,7 +62,7 @@ class Product:
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a management command beside the server."""
         command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300)
 
     def wait_until(self, path: str, done: Any, seconds: float = 60, **headers: str) -> Any:
         """Poll a JSON address until `done(body)`; the last body is in the error."""

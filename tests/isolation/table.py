@@ -37,6 +37,7 @@ ROUTES = [
     # visitors
     Route(API + "config", "GET", "/api/widget/config", "chat"),
     Route(API + "sessions/<uuid:session_id>/messages", "GET", "/api/widget/sessions/{session}/messages", "chat"),
+    Route(API + "sessions/<uuid:session_id>/export", "GET", "/api/widget/sessions/{session}/export", "chat"),
     Route(API + "sessions/<uuid:session_id>", "DELETE", "/api/widget/sessions/{session}", "chat", own=204),
     Route(API + "sessions/<uuid:session_id>/person", "POST", "/api/widget/sessions/{session}/person", "chat", {}),
     Route(API + "sessions/<uuid:session_id>/address", "POST", "/api/widget/sessions/{session}/address", "chat",
@@ -52,6 +53,10 @@ ROUTES = [
     # Express
     Route(API + "internal/validate-client", "POST", "/api/widget/internal/validate-client", "internal",
           {"apiKey": "pk_live_x"}, internal_only=True),
+    Route(API + "internal/clients/<uuid:client_id>/export", "GET", "/api/widget/internal/clients/{client}/export",
+          "internal", internal_only=True),
+    Route(API + "internal/clients/<uuid:client_id>/erasure", "POST", "/api/widget/internal/clients/{client}/erasure",
+          "internal", {}, own=202, internal_only=True),
     # the same for everyone
     Route("", "GET", "/"),
     Route("health", "GET", "/health"),
@@ -85,6 +90,8 @@ COMMANDS = {
     "evaluate": "the one that is named",
     "apply_retention": "each in its own scope",
     "tune_retrieval": "nobody's: labelled questions",
+    "backup": "all, for the operator",
+    "restore": "all, for the operator",
     "check_index": "each in its own scope",
     "check_invariants": "each in its own scope; digests, invoice numbers and owners over all",
     "close_month": "each in its own scope",

@@ -20,6 +20,7 @@ USES = {
     ("chat/people/mail.py", "addresses that visitors of all clients left are told by one loop"),
     ("chat/people/takeover.py", "people of every client may have gone from their conversations"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
+    ("config/backups/postgres.py", "a backup holds every client"),
     ("knowledge/callbacks.py", "callbacks of all clients are sent by one loop"),
     ("knowledge/cluster.py", "the watch looks for its own workers' last sign of life"),
     ("knowledge/documents.py", "the internal caller may name a document without its client"),
@@ -40,6 +41,8 @@ USES = {
 # SQL by hand elsewhere: what it does.
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
+    "config/backups/postgres.py",  # whole tables, for the operator
+    "config/backups/sqlite.py",
     "config/health.py",  # SELECT 1
     "tenants/invariants.py",  # the transaction's isolation
     "chat/tapes.py",  # a pipeline of Redis, no SQL

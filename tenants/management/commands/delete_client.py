@@ -4,10 +4,9 @@ import json
 import uuid
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.erasure import erase, request_erasure
+from tenants.erasure import request_erasure, run
 from tenants.management.lookup import client_named
 from tenants.models import Client, Erasure
 
@@ -27,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, client: str, **options: Any) -> None:
         erasure = _known(client) or self._begin(client, options)
         if not erasure.finished:
-            erasure = _run(erasure, options["now"] or settings.EMBEDDED)
+            erasure = run(erasure, here=options["now"])
         receipt = erasure.receipt()
         if options["json"]:
             self.stdout.write(json.dumps(receipt))
@@ -59,12 +58,3 @@ def _known(named: str) -> Erasure | None:
         return Erasure.objects.filter(pk=uuid.UUID(named)).first()
     except ValueError:
         return None
-
-
-def _run(erasure: Erasure, here: bool) -> Erasure:
-    if here:
-        return erase(erasure.pk)
-    from django_q.tasks import async_task
-
-    async_task("tenants.tasks.erase_client", str(erasure.pk), task_name=f"erase {erasure.pk}")
-    return erasure

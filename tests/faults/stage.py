@@ -1,0 +1,222 @@
+"""The product on services that can be made to fail, visitors who go on asking, and what is expected of both."""
+
+import contextlib
+import itertools
+import os
+import threading
+import time
+import urllib.error
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from tenants.errors import STATUS_OF
+from tests.contracts.llm_server import LlmServer, openai_events
+from tests.contracts.qdrant_server import SmallQdrant, small_qdrant
+from tests.faults.proxy import Proxy, Target, proxy
+from tests.flows.installation import Installation, installation
+from tests.flows.test_services import FINAL, make_client, send
+
+LONGEST_REPLY = 10.0  # seconds
+RECOVERY = 30.0  # seconds after the fault, without a hand
+VISITORS = 3
+numbers = itertools.count(1)
+
+
+def crowd() -> float:
+    """How many times slower this machine is now than an idle one, 1 or more: what of a moment a process gets.
+
+    Deadlines of the tests are in seconds of an idle machine, for they are the product's to keep, not its neighbours'.
+    """
+    wall, own = time.monotonic(), time.thread_time()
+    while time.thread_time() - own < 0.1:
+        pass
+    return max(1.0, (time.monotonic() - wall) / (time.thread_time() - own))
+
+
+@dataclass
+class Stage:
+    """The product and the proxies before its services."""
+
+    product: Installation
+    client: dict
+    database: Proxy
+    redis: Proxy
+    qdrant: Proxy
+    model: Proxy
+    provider: LlmServer
+    store: SmallQdrant
+    replies: list[tuple[int, str, float]] = field(default_factory=list)  # status, code, seconds
+    crowded: float = 1.0  # the slowest that the machine was during this fault
+
+    def ask(self, patience: float = 60) -> tuple[int, str, float]:
+        """One question; (status, error code or "", seconds). Status 0: nobody was there."""
+        body = {"message": f"Question {next(numbers)}: how long may boots be returned?"}
+        key = self.client["publishableKey"]
+        started = time.monotonic()
+        try:
+            status, answer = self.product.json("POST", "/api/widget/chat", body, x_api_key=key)
+        except (OSError, urllib.error.URLError):
+            return 0, "", time.monotonic() - started
+        return status, answer.get("error", {}).get("code", ""), time.monotonic() - started
+
+    @contextlib.contextmanager
+    def visitors(self) -> Iterator[None]:
+        """Visitors who ask, one question after the other, as long as the block runs."""
+        stop = threading.Event()
+
+        def visit() -> None:
+            while not stop.is_set():
+                self.replies.append(self.ask())
+                time.sleep(0.1)
+
+        threads = [threading.Thread(target=visit) for _ in range(VISITORS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def suffer(
+        self, fault: "contextlib.AbstractContextManager[object]", seconds: float, *, absent: bool = False
+    ) -> str:
+        """Ask and upload during a fault, and see that all is well again soon after it; a line for the table.
+
+        `absent`: the web process itself may be away.
+        """
+        self.replies.clear()
+        self.crowded = crowd()
+        name = f"during-{next(numbers)}"
+        with self.visitors():
+            time.sleep(0.5)
+            with fault:
+                uploaded = self.upload(name)
+                time.sleep(seconds)
+                self.crowded = max(self.crowded, crowd())
+            healed = time.monotonic()
+            answered = self.until_answered(healed)
+            if not uploaded:
+                assert self.upload(name), "the document was refused after the fault, too"
+            ingested = self.until_ingested(name, healed)
+        settled = self.until_settled(healed)
+        self.judge(absent)
+        checked = self.product.manage("check_invariants")
+        assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout + checked.stderr
+        told = Counter(f"{status} {code}".strip() for status, code, _ in self.replies)
+        slowest = max(seconds for _, _, seconds in self.replies)
+        return (
+            f"{dict(told)}, slowest {slowest:.1f} s; answers after {answered:.1f} s, "
+            f"document after {ingested:.1f} s, nothing open after {settled:.1f} s"
+            f" (the machine {self.crowded:.1f} times slower than idle)"
+        )
+
+    def in_time(self, healed: float) -> bool:
+        """Is there still time to recover? (A look at the machine now and then, should it have become slower.)"""
+        if time.monotonic() > healed + RECOVERY * self.crowded:
+            self.crowded = max(self.crowded, crowd())
+        return time.monotonic() < healed + RECOVERY * self.crowded
+
+    def judge(self, absent: bool) -> None:
+        """Every reply was one of the contract's, in time."""
+        for status, code, seconds in self.replies:
+            known = (status == 200 and not code) or STATUS_OF.get(code) == status or (absent and status == 0)
+            assert known, f"a reply that the contract doesn't know: {status} {code}"
+            assert seconds < LONGEST_REPLY * self.crowded, f"{status} {code} came after {seconds:.1f} s"
+
+    def upload(self, name: str) -> bool:
+        try:
+            send(self.product, self.client, name, f"{name}: gloves may be returned for 90 days.".encode())
+        except (AssertionError, OSError, urllib.error.URLError):
+            return False
+        return True
+
+    def until_answered(self, healed: float) -> float:
+        in_a_row = 0
+        while in_a_row < 3:
+            in_a_row = in_a_row + 1 if self.ask()[0] == 200 else 0
+            assert self.in_time(healed), self.replies[-10:]
+        return time.monotonic() - healed
+
+    def until_ingested(self, name: str, healed: float) -> float:
+        while True:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                path = f"/api/widget/documents/{name}/status"
+                status, body = self.product.json("GET", path, X_Internal_Secret=self.product.secret)
+                if status == 200 and body["status"] in FINAL:
+                    assert body["status"] == "completed", body
+                    return time.monotonic() - healed
+            assert self.in_time(healed), self.product.log()[-3000:]
+            time.sleep(0.2)
+
+    def until_settled(self, healed: float) -> float:
+        """No answer is open and no request reserved."""
+        query = (
+            "SELECT (SELECT count(*) FROM chat_message WHERE outcome = 'running'),"
+            " (SELECT count(*) FROM billing_reservation)"
+        )
+        while self.product.rows(query) != [(0, 0)]:
+            assert self.in_time(healed), self.product.rows(query)
+            time.sleep(0.2)
+        return time.monotonic() - healed
+
+
+@contextlib.contextmanager
+def stage(directory: Path, **settings: str) -> Iterator[Stage]:
+    """Everything behind a proxy of its own; limits that no test is about are off."""
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(small_qdrant())
+        provider = stack.enter_context(LlmServer())
+        provider.script(openai_events(["You have ", "60 days."]))
+        database = stack.enter_context(proxy(_postgres()))
+        redis = stack.enter_context(proxy(_address(os.environ["REDIS_URL"])))
+        qdrant = stack.enter_context(proxy(_address(store.url)))
+        model = stack.enter_context(proxy(_address(provider.openai_url)))
+        environment = {
+            "DATABASE_URL": _through(_with_name(os.environ["DATABASE_URL"], "faults"), database),
+            "DATABASE_POOL_SIZE": "10",
+            "REDIS_URL": _through(os.environ["REDIS_URL"], redis),
+            "QDRANT_URL": _through(store.url, qdrant),
+            "OPENAI_BASE_URL": _through(provider.openai_url, model),
+            "LLM_CONNECT_TIMEOUT": "2",
+            "LLM_FIRST_TOKEN_TIMEOUT": "4",
+            "ANSWER_TIMEOUT": "8",
+            "INGEST_LEASE_SECONDS": "4",
+            "INGEST_RETRY_SECONDS": "1",
+            "SESSION_REQUESTS_PER_MINUTE": "0",
+            "ADDRESS_REQUESTS_PER_MINUTE": "0",
+            **settings,
+        }
+        product = stack.enter_context(installation(directory, "faults", store, **environment))
+        client = make_client(product)
+        product.rows("SELECT 1")
+        found = Stage(product, client, database, redis, qdrant, model, provider, store)
+        send(product, client, "returns", b"Boots may be returned for 60 days if they were not worn outdoors.")
+        found.until_ingested("returns", time.monotonic() + 600)
+        yield found
+
+
+def _address(url: str) -> Target:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0
+
+
+def _postgres() -> Target:
+    """The tests' server listens on a port, or, from the wheel, on a Unix socket."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    directory = parse_qs(parts.query).get("host")
+    return f"{directory[0]}/.s.PGSQL.5432" if directory else (parts.hostname or "", parts.port or 5432)
+
+
+def _through(url: str, between: Proxy) -> str:
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{between.port}", query=""))
+
+
+def _with_name(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
