@@ -30,6 +30,7 @@ soak: .venv/dev ## the long runs that CI leaves out
 
 lock: $(UV) ## pin every requirement, with hashes
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.txt
+	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra telemetry -c requirements.txt -o requirements-telemetry.txt
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra dev -c requirements.txt -o requirements-dev.txt
 
 clean: ## remove what is made: .venv, and the data under var

@@ -17,6 +17,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 from config import metrics
+from tenants import tracing
 
 reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ class WebServer(Server):
         globalLogBeginner.beginLoggingTo([to_python], redirectStandardIO=False)
         reactor.callWhenRunning(self._at_start)
         super().run()
+        tracing.end()
 
     def listen_success(self, port: Any) -> None:
         self.ports.append(port)

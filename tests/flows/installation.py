@@ -110,7 +110,7 @@ def installation(directory: Path, name: str, qdrant: SmallQdrant, **settings: st
         assert migrated.returncode == 0, migrated.stderr
         log = (directory / "web.log").open("wb")
         web = subprocess.Popen(
-            [sys.executable, "-m", "daphne", "-p", str(port), "config.asgi:application"],
+            [sys.executable, "manage.py", "web", "--port", str(port)],
             cwd=ROOT,
             env=environment,
             stdout=log,
