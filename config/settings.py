@@ -75,6 +75,9 @@ if "sqlite" in _database["ENGINE"]:
     )
     _database["CONN_MAX_AGE"] = None  # a file handle a thread; opening one costs more than most queries
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # threads in tests wait for locks in a file only
+elif sys.argv[1:2] == ["migrate"]:
+    # A change that waits for its lock makes everybody wait behind it: it gives up, and the release is tried again.
+    _database["OPTIONS"]["options"] = "-c lock_timeout=5s"
 elif PROCESS == "worker":
     # The psycopg pool does not survive the cluster's fork; one kept and checked connection does.
     _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
