@@ -52,6 +52,8 @@ REDIS_URL = env.str("REDIS_URL", default="")
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
 QDRANT_COLLECTION = env.str("QDRANT_COLLECTION", default="passages")
+QDRANT_SHARDS = env.int("QDRANT_SHARDS", default=0)  # of a new collection, for a cluster; 0: the server's default
+QDRANT_REPLICAS = env.int("QDRANT_REPLICAS", default=0)  # likewise
 EMBEDDED = not QDRANT_URL  # the vector store lives in this process, and so does ingestion
 
 METRICS_ADDRESS = env.str("METRICS_ADDRESS", default="")  # host:port of a listener of their own, which asks nobody
