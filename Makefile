@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types bench soak lock clean
+.PHONY: help run test lint types bench soak audit lock clean
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -28,8 +28,12 @@ bench: .venv/dev ## measure, against the bare parts in the same run
 soak: .venv/dev ## the long runs that CI leaves out
 	$(BIN)/pytest -m soak --timeout 3600
 
+audit: $(UV) ## ask the public advisory databases about every pinned requirement; needs the internet, and fails without
+	$(UV) tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip -r requirements-telemetry.txt -s osv
+
 lock: $(UV) ## pin every requirement, with hashes
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.txt
+	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra telemetry -c requirements.txt -o requirements-telemetry.txt
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra dev -c requirements.txt -o requirements-dev.txt
 
 clean: ## remove what is made: .venv, and the data under var

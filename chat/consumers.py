@@ -19,6 +19,7 @@ from django.conf import settings
 from chat import answers, door, frames, metrics, tapes, watch
 from chat.tape import Tape
 from chat.workflow.state import Question
+from tenants import tracing
 from tenants.callers import Caller, headers_of
 from tenants.cors import preflight_headers
 from tenants.errors import ApiError, as_api_error, trace_id_of
@@ -75,7 +76,8 @@ class ChatDoor(AsyncHttpConsumer):
         self.trace_id = trace_id_of(self.headers.get("x-request-id"))
         with structlog.contextvars.bound_contextvars(trace_id=self.trace_id):
             try:
-                await self.route(body)
+                with tracing.span("request", door=self.door):
+                    await self.route(body)
             except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
                 await self.send_error(as_api_error(error))
 

@@ -23,6 +23,7 @@ from chat import answers, door, metrics, watch
 from chat.models import Session
 from chat.people.stream import follow
 from chat.tape import Tape
+from tenants import tracing
 from tenants.callers import Caller, headers_of, widget_caller
 from tenants.errors import ApiError, as_api_error
 from tenants.origins import parse_origin
@@ -131,8 +132,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             if isinstance(key := message.get("idempotencyKey"), str):
                 headers["idempotency-key"] = key
             peer = (self.scope.get("client") or [None])[0]
-            question = await door.admit(caller, body, headers, trace_id, peer, "websocket")
-            tape = await answers.begin(question)
+            with tracing.span("request", door="websocket"):
+                question = await door.admit(caller, body, headers, trace_id, peer, "websocket")
+                tape = await answers.begin(question)
         except Exception as error:  # noqa: BLE001 - likewise
             return await self._refuse(id, as_api_error(error), trace_id)
         return await self._send_events(id, tape)

@@ -59,7 +59,7 @@ def configure(options: dict[str, Any]) -> None:
             },
             "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["console"], "level": options["level"]},
-            "loggers": {name: {"level": "WARNING"} for name in (*QUIET, "twisted")},
+            "loggers": {name: {"level": "WARNING"} for name in QUIET},
         }
     )
     logging.captureWarnings(True)

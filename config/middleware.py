@@ -9,7 +9,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import Resolver404, resolve, reverse
 
-from tenants import audit, staff, two_factor
+from tenants import audit, staff, tracing, two_factor
 from tenants.errors import trace_id_of
 
 
@@ -24,7 +24,8 @@ class TraceMiddleware:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
-            response = self.get_response(request)
+            with tracing.span("request", http_request_method=request.method or ""):
+                response = self.get_response(request)
         finally:
             structlog.contextvars.clear_contextvars()
         response["X-Request-ID"] = trace_id

@@ -14,9 +14,9 @@ from daphne.server import Server
 from django.conf import settings
 from twisted.internet import reactor as twisted_reactor
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 from config import metrics
+from tenants import tracing
 
 reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
@@ -33,10 +33,9 @@ class WebServer(Server):
 
     def run(self) -> None:
         metrics.listen()
-        to_python: Any = STDLibLogObserver("twisted")
-        globalLogBeginner.beginLoggingTo([to_python], redirectStandardIO=False)
         reactor.callWhenRunning(self._at_start)
         super().run()
+        tracing.end()
 
     def listen_success(self, port: Any) -> None:
         self.ports.append(port)

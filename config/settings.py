@@ -54,6 +54,8 @@ REDIS_URL = env.str("REDIS_URL", default="")
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
 QDRANT_COLLECTION = env.str("QDRANT_COLLECTION", default="passages")
+QDRANT_SHARDS = env.int("QDRANT_SHARDS", default=0)  # of a new collection, for a cluster; 0: the server's default
+QDRANT_REPLICAS = env.int("QDRANT_REPLICAS", default=0)  # likewise
 EMBEDDED = not QDRANT_URL  # the vector store lives in this process, and so does ingestion
 
 METRICS_ADDRESS = env.str("METRICS_ADDRESS", default="")  # host:port of a listener of their own, which asks nobody
@@ -79,6 +81,9 @@ if "sqlite" in _database["ENGINE"]:
     )
     _database["CONN_MAX_AGE"] = None  # a file handle a thread; opening one costs more than most queries
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # threads in tests wait for locks in a file only
+elif sys.argv[1:2] == ["migrate"]:
+    # A change that waits for its lock makes everybody wait behind it: it gives up, and the release is tried again.
+    _database["OPTIONS"]["options"] = "-c lock_timeout=5s"
 elif PROCESS == "worker":
     # The psycopg pool does not survive the cluster's fork; one kept and checked connection does.
     _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)

@@ -1,7 +1,9 @@
 """What knowledge counts."""
 
 import time
+from typing import Any
 
+from tenants import tracing
 from tenants.metrics import Counter, Histogram, series
 
 SEARCH = Histogram(
@@ -23,17 +25,19 @@ CALLBACKS = Counter("support_chat_callbacks", "Callbacks to Express that were tr
 
 
 class timed:
-    """`with timed(HISTOGRAM, label):` observes how long the block takes, also when it fails."""
+    """`with timed(HISTOGRAM, label):` observes how long the block takes, also when it fails, and makes it a span."""
 
-    __slots__ = ("_series", "_started")
+    __slots__ = ("_series", "_span", "_started")
 
     def __init__(self, histogram: Histogram, label: str):
-        self._series = series(histogram, label)
+        self._series, self._span = series(histogram, label), tracing.span(label)
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
+        self._span.__enter__()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
+        self._span.__exit__(*error)
         self._series.observe(time.perf_counter() - self._started)
 
 

@@ -13,11 +13,11 @@ def answer_graph() -> Any:
     from chat.workflow.log import log
     from chat.workflow.retrieve import retrieve
     from chat.workflow.state import Run, State
+    from tenants import tracing
 
     graph = StateGraph(State, context_schema=Run)
-    graph.add_node("retrieve", retrieve)
-    graph.add_node("generate", generate)
-    graph.add_node("log", log)
+    for name, node in (("retrieve", retrieve), ("generate", generate), ("log", log)):
+        graph.add_node(name, tracing.traced(name, node))
     graph.add_edge(START, "retrieve")
     graph.add_edge("retrieve", "generate")
     graph.add_edge("generate", "log")

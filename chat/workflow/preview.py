@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
-from langgraph.runtime import Runtime
 
 from billing.ledger import cost_of
 from billing.limits import Admission
@@ -57,6 +56,8 @@ async def preview(client: Client, question: str, history: Sequence[Turn] = ()) -
         started,
         use_cache=False,
     )
+    from langgraph.runtime import Runtime  # takes a second to import, which no other command should wait for
+
     runtime = Runtime(context=run)
     state = await retrieve({}, runtime)
     await generate(state, runtime)

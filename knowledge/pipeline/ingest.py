@@ -26,6 +26,7 @@ from knowledge.parsers import Parsed, ParseError, parse
 from knowledge.pipeline import remains
 from knowledge.pipeline.lease import Lease, Overtaken, claim_next
 from knowledge.vectors import Point, VectorError, VectorStore
+from tenants import tracing
 from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -65,9 +66,11 @@ class Run:
 
     def attempt(self) -> None:
         """Ingest, and leave the row in a state from which things go on, however it ends."""
-        bind = structlog.contextvars.bound_contextvars
-        with bind(
-            client_id=str(self.version.client_id), version=self.version.pk, caller="worker", trace_id=self.lease.id
+        version = self.version
+        names = {"trace_id": self.lease.id, "client_id": str(version.client_id), "version": version.pk}
+        with (
+            structlog.contextvars.bound_contextvars(**names, caller="worker"),
+            tracing.span("ingest", attempt=version.attempts),
         ):
             self._attempt()
 

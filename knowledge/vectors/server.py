@@ -236,6 +236,8 @@ def _create(client: QdrantClient, name: str, dimensions: int) -> None:
         client.create_collection(
             name,
             vectors_config={DENSE: dense},
+            shard_number=settings.QDRANT_SHARDS or None,
+            replication_factor=settings.QDRANT_REPLICAS or None,
             sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             # A graph for each client instead of one over all: what the filter leaves is searched, and only that.
             hnsw_config=models.HnswConfigDiff(m=0, payload_m=16),

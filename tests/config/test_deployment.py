@@ -1,5 +1,11 @@
 """The deployment files say what the product needs (they can't be run where there is no container engine)."""
 
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +13,23 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "config" / "deploy"
+OURS = {"migrate", "web-1", "web-2", "worker"}
+ADDRESS = re.compile(r"([a-z-]+-\d):(\d+)")
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> dict[str, Any]:
+    return compose["services"]
 
 
 def test_everything_is_there_and_healthy_before_what_needs_it(services: dict[str, Any]) -> None:
-    assert set(services) == {"migrate", "web", "worker", "postgres", "redis", "qdrant"}
+    assert set(services) == OURS | {"nginx", "postgres", "redis", "qdrant", "prometheus", "grafana"}
     for name, service in services.items():
         assert "healthcheck" in service or name == "migrate"
         for needed, condition in service.get("depends_on", {}).items():
@@ -23,12 +37,49 @@ def test_everything_is_there_and_healthy_before_what_needs_it(services: dict[str
             assert condition["condition"] == ("service_completed_successfully" if once else "service_healthy")
 
 
+def test_everything_that_stays_has_limits_and_comes_back(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        if name != "migrate":
+            assert {"memory", "cpus"} <= set(service["deploy"]["resources"]["limits"]), name
+            assert service["restart"] == "unless-stopped"
+
+
+def test_our_processes_may_write_nothing_but_their_data(services: dict[str, Any]) -> None:
+    for name in OURS:
+        service = services[name]
+        assert (service["read_only"], service["cap_drop"], service["tmpfs"]) == (True, ["ALL"], ["/tmp"])
+        assert service["volumes"] == ["files:/data"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    final = dockerfile.rpartition("\nFROM ")[2]
+    assert "USER app" in final and "DATA_DIR=/data" in final
+    assert not re.search(r"apt|gcc|pip install|build-essential", final)
+
+
 def test_only_the_migration_knows_the_owner_of_the_tables(services: dict[str, Any]) -> None:
     knowing = [name for name, service in services.items() if "DATABASE_OWNER_URL" in service.get("environment", {})]
     assert knowing == ["migrate"]
-    assert all(
-        "support_chat:" in services[name]["environment"]["DATABASE_URL"] for name in ("migrate", "web", "worker")
-    )
+    assert all("support_chat:" in services[name]["environment"]["DATABASE_URL"] for name in OURS)
+
+
+def test_nothing_but_the_edge_is_reached_from_outside(services: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {"nginx": ["80:80", "443:443"], "grafana": ["127.0.0.1:3000:3000"]}
+
+
+def test_the_files_name_each_other_rightly(compose: dict[str, Any], services: dict[str, Any]) -> None:
+    nginx = (DEPLOY / "nginx.conf").read_text()
+    assert set(ADDRESS.findall(nginx)) == {("web-1", "8000"), ("web-2", "8000")}
+    prometheus = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    for job in prometheus["scrape_configs"]:
+        (found,) = job["dns_sd_configs"]
+        assert set(found["names"]) <= OURS
+        assert services[found["names"][0]]["environment"]["METRICS_ADDRESS"].endswith(f":{found['port']}")
+    network = compose["networks"]["default"]["ipam"]["config"][0]["subnet"]
+    assert services["web-1"]["environment"]["TRUSTED_PROXIES"] == network
+    for service in services.values():
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert not source.startswith("./config") or (ROOT / source).exists(), volume
 
 
 def test_the_commands_exist(services: dict[str, Any]) -> None:
@@ -45,4 +96,48 @@ def test_the_image_installs_what_the_test_command_installs() -> None:
     makefile = (ROOT / "Makefile").read_text()
     pinned = next(word for word in makefile.split() if word.startswith("uv=="))
     assert pinned in dockerfile
-    assert "--require-hashes" in dockerfile and "-r requirements.txt" in dockerfile
+    assert "ARG REQUIREMENTS=requirements.txt" in dockerfile
+    assert "--require-hashes" in dockerfile and "-r $REQUIREMENTS" in dockerfile
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_locks_agree_and_every_pin_has_its_hash() -> None:
+    plain, telemetry = pins("requirements.txt"), pins("requirements-telemetry.txt")
+    assert plain.items() <= telemetry.items() and "opentelemetry-sdk" in telemetry.keys() - plain.keys()
+    for name in ("requirements.txt", "requirements-telemetry.txt", "requirements-dev.txt"):
+        for entry in re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text()):
+            assert entry.startswith("#") or "--hash=sha256:" in entry, entry[:80]
+
+
+# Their metadata says nothing; their files do: MIT, both for development only.
+UNDECLARED = {"axe-playwright-python", "promql-parser"}
+LESSER = {"psycopg", "psycopg-binary", "psycopg-pool"}  # LGPL: used as they are, as libraries
+
+
+def test_no_dependency_has_a_licence_that_binds_the_product() -> None:
+    for distribution in importlib.metadata.distributions():
+        name, licence = distribution.metadata["Name"].lower(), licence_of(distribution.metadata)
+        assert licence or name in UNDECLARED, name
+        binding = re.search(r"\bA?GPL|Affero|General Public", licence) and not re.search(r"\bLGPL|Lesser", licence)
+        assert not binding, f"{name}: {licence}"
+        assert not re.search(r"\bLGPL|Lesser", licence) or name in LESSER, f"{name}: {licence}"
+
+
+def licence_of(metadata: Any) -> str:
+    classified = [line.rpartition("::")[2] for line in metadata.get_all("Classifier", []) if line.startswith("License")]
+    return metadata.get("License-Expression") or " ".join(classified) or (metadata.get("License") or "")[:100]
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    names = ("SECRET_KEY", "INTERNAL_API_SECRET", "OPENAI_API_KEY", "METRICS_TOKEN", "DATABASE_URL", "QDRANT_API_KEY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    for name in names:
+        (tmp_path / name).write_text(f"sqlite:///{tmp_path}/{name}")
+        environment[f"{name}_FILE"] = str(tmp_path / name)
+    environment |= {"PRODUCTION": "1", "ENV_FILE": os.devnull, "DATA_DIR": str(tmp_path)}
+    code = f"from config import settings; import json; print(json.dumps([getattr(settings, n) for n in {names!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert json.loads(done.stdout) == [f"sqlite:///{tmp_path}/{name}" for name in names], done.stderr

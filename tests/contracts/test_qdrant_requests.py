@@ -28,6 +28,13 @@ def qdrant(settings: Any) -> Iterator[SmallQdrant]:
     server.disconnect()
 
 
+def test_a_collection_on_a_cluster_is_made_with_its_shards_and_copies(qdrant: SmallQdrant, settings: Any) -> None:
+    settings.QDRANT_SHARDS, settings.QDRANT_REPLICAS = 6, 2
+    VectorStore.for_client(ACME).upsert(points())
+    made = qdrant.collections[NAME]
+    assert (made["shard_number"], made["replication_factor"]) == (6, 2)
+
+
 def points(count: int = 2) -> list[Point]:
     return [Point(uuid.uuid4(), 1, f"boots {n}", NORTH[None]) for n in range(count)]
 
