@@ -108,7 +108,7 @@ def _widget(request: HttpRequest, client: Client) -> dict[str, Any]:
 @for_client("tenants.view_widgetconfig")
 def show_widget(request: HttpRequest, client: Client) -> HttpResponse:
     """A page with the real widget on it, set up as saved, or as the form that shows this preview is filled in."""
-    request.polled = True  # type: ignore[attr-defined]
+    request.polled = "widget"  # type: ignore[attr-defined]  # drawn anew while somebody types
     config = WidgetConfig.objects.filter(client=client).first() or WidgetConfig()
     looks = {option: getattr(config, field) for field, option in WIDGET_OPTIONS.items()}
     drafted = {option: request.GET[field] for field, option in WIDGET_OPTIONS.items() if field in request.GET}
