@@ -84,11 +84,12 @@ class AdminScopeMiddleware:
             return redirect_to_login(request.get_full_path(), reverse("admin:login"))
         if settings.REQUIRE_TWO_FACTOR and name != "two-factor" and not two_factor.enrolled(user):
             return HttpResponseRedirect(reverse("two-factor"))
+        scope = staff.scope(user)  # not entered yet, but whoever has no role is refused here
         if getattr(view, "scopes_itself", False):
             response = self.get_response(request)
             _remember(request, response)
             return response
-        with staff.scope(user):
+        with scope:
             response = self.get_response(request)
             if response.status_code >= 500:
                 transaction.set_rollback(True)

@@ -135,8 +135,10 @@ class ApiKeyAdmin(DeskAdmin):
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke_keys(self, request: HttpRequest, queryset: Any) -> None:
         for row in queryset.filter(revoked=None):
+            before = audit.snapshot(row)
             keys.revoke(row)
-            audit.note(request, "revoke key", row, {"revoked": None}, {"revoked": "now"})
+            row.refresh_from_db()
+            audit.note(request, "revoke key", row, before, audit.snapshot(row))
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 

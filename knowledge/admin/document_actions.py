@@ -86,6 +86,8 @@ def reindex_view(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def erase_view(request: HttpRequest, pk: int | None = None) -> HttpResponse:
     """Erase one document, or those ticked in the list, and show the receipt: what there was, and what is left."""
+    if not request.user.has_perm("knowledge.delete_document"):  # type: ignore[union-attr]
+        raise PermissionDenied
     chosen = [pk] if pk is not None else numbers(request.POST.getlist("document"))[:ERASED_AT_ONCE]
     receipts = []
     try:
