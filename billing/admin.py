@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
@@ -29,6 +30,7 @@ from billing.models import (
 )
 from billing.money import money
 from billing.plans import hourly_limit, refuses_over_limit
+from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, Panel, ReadOnly, add_panel
 from tenants.models import Client
 
@@ -39,8 +41,12 @@ EVENT_LABELS = {"processed": "success", "pending": "info", "failed": "danger"}
 
 @admin.register(Plan)
 class PlanAdmin(DeskAdmin):
-    list_display = ("tier", "effective_from", "requests_per_hour", "overage", "documents", "subscription_cents")
+    list_display = ("tier", "effective_from", "requests_per_hour", "overage", "documents", "subscription")
     list_filter = ("tier",)
+
+    @display(description="Subscription", ordering="subscription_cents")
+    def subscription(self, plan: Plan) -> str:
+        return f"{money(plan.subscription_cents, settings.CURRENCY)} a month"
 
     def has_change_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
         """A plan in force has been billed by; a change of it is a new row."""
@@ -89,8 +95,15 @@ class AlertAdmin(ReadOnly, DeskAdmin):
 
 class InvoiceLineInline(ReadOnly, TabularInline):
     model = InvoiceLine
-    fields = ("position", "kind", "description", "requests", "quantity", "amount_cents")
+    fields = readonly_fields = ("position", "kind", "description", "requests", "quantity", "amount")
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("invoice")
+
+    @display(description="Amount")
+    def amount(self, line: InvoiceLine) -> str:
+        return money(line.amount_cents, line.invoice.currency)
 
 
 @admin.register(Invoice)
@@ -98,6 +111,8 @@ class InvoiceAdmin(ReadOnly, DeskAdmin):
     list_display = ("number", "kind", "month", "client_name", "total", "issued", "files")
     list_filter = ("kind", "month")
     search_fields = ("number", "client_name")
+    fields = ("number", "kind", "client", "client_name", "month", "total", "credits", "reason", "issued", "files")
+    readonly_fields = fields
     inlines = (InvoiceLineInline,)
 
     @display(description="Total", ordering="total_cents")
@@ -150,8 +165,10 @@ class BillingEventAdmin(ReadOnly, DeskAdmin):
 
     @admin.action(description="Try failed events again", permissions=["retry"])
     def try_again(self, request: HttpRequest, events: QuerySet[BillingEvent]) -> None:
-        failed = events.filter(state=BillingEvent.State.FAILED)
-        count = failed.update(state=BillingEvent.State.PENDING, attempts=0, not_before=timezone.now())
+        failed = list(events.filter(state=BillingEvent.State.FAILED))
+        audit.note_each(request, "try again", failed, {"state": BillingEvent.State.PENDING.value, "attempts": 0})
+        again = BillingEvent.objects.filter(pk__in=[event.pk for event in failed], state=BillingEvent.State.FAILED)
+        count = again.update(state=BillingEvent.State.PENDING, attempts=0, not_before=timezone.now())
         self.message_user(request, f"{count} events will be tried again.", messages.SUCCESS)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:

@@ -183,6 +183,7 @@ class UsageHour(ClientOwned):
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client", "date", "hour"], name="one_usage_row_per_hour")]
+        indexes = [models.Index(fields=["date"], name="usage_by_day")]  # the desk adds up days of all clients
         ordering = ("-date", "-hour")
 
     def __str__(self) -> str:

@@ -1,11 +1,9 @@
 """The desk's first page: the last weeks in charts, and what needs a person now. Also its menu and its files."""
 
-from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Max, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -14,83 +12,30 @@ from django.utils import timezone
 from billing.models import HourCount, UsageHour
 from billing.money import money
 from billing.plans import hourly_limit, plan_at
-from chat.models import Message
-from config.charts import bars
+from config import figures
 from knowledge.models import Callback, Document, DocumentVersion
+from tenants import staff
 from tenants.desk import clients_of
 from tenants.models import Client
 
-DAYS = 30
-REFUSAL_DAYS = 14  # no hourly figures are kept of refusals, so fewer rows are read for them
 SHOWN = 8
 BUSIEST = 200  # clients looked at for "near a limit"
-MOST = 1_000  # nothing is counted beyond
-SUMMED = ("requests", "cached", "errors", "prompt_tokens", "completion_tokens", "cost", "overage_cents")
+COUNTED = 100  # of what needs a person; there are "100+" beyond
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What config/templates/admin/index.html shows; each part only to who may see it, in the scope of the request."""
     may = request.user.has_perm  # type: ignore[union-attr]
-    costs = may("tenants.see_costs")
+    context |= {"title": "Dashboard", "one_client": staff.only_client(request.user)}
     if may("tenants.see_activity"):
-        context |= {"charts": _charts(costs), "busiest": _busiest(), "near": _near_limit(), "costs": costs}
-    if may("chat.view_message"):
-        context["refusals"] = _refusals()
+        context |= {"usage": figures.usage(request), "near": _near_limit()}
     if may("knowledge.view_document"):
         context["failed"] = _failed()
     if may("knowledge.view_callback"):
         context["callbacks"] = _undelivered()
-    if costs:
+    if may("tenants.see_costs"):
         context["month"] = _month(request)
     return context
-
-
-def _charts(costs: bool) -> list[dict[str, Any]]:
-    today = timezone.now().date()
-    first = today - timedelta(days=DAYS - 1)
-    sums = {f"sum_{name}": Sum(name) for name in SUMMED}
-    rows = UsageHour.objects.filter(date__gte=first).values("date").annotate(**sums, slowest=Max("p95_ms"))
-    by_day = {row["date"]: row for row in rows.order_by("date")}
-    days = [first + timedelta(days=n) for n in range(DAYS)]
-
-    def values(*names: str, second: str = "") -> list[tuple[str, float, float]]:
-        return [
-            (
-                _day(day),
-                float(sum(by_day.get(day, {}).get(n) or 0 for n in names)),
-                float(by_day.get(day, {}).get(second) or 0),
-            )
-            for day in days
-        ]
-
-    charts = [
-        ("Answers", "of which from the cache", bars(values("sum_requests", second="sum_cached"), "Answers a day")),
-        ("Tokens", "of which written by models", bars(
-            values("sum_prompt_tokens", "sum_completion_tokens", second="sum_completion_tokens"), "Tokens a day")),
-        ("Slowest hour's 95th percentile", "", bars(
-            values("slowest"), "Latency a day", lambda ms: f"{ms / 1000:.1f} s")),
-        ("Errors", "", bars(values("sum_errors"), "Errors a day")),
-    ]  # fmt: skip
-    if costs:
-        charts.append(("Model cost", "", bars(values("sum_cost"), "Cost a day", lambda dollars: f"${dollars:,.2f}")))
-    return [{"title": title, "second": second, "svg": svg} for title, second, svg in charts]
-
-
-def _refusals() -> Any:
-    """Questions a day that the documents did not answer."""
-    first = timezone.now().date() - timedelta(days=REFUSAL_DAYS - 1)
-    refused = Message.objects.filter(created__date__gte=first, outcome=Message.Outcome.REFUSED)
-    counted = dict(refused.annotate(day=TruncDate("created")).values_list("day").annotate(Count("pk")).order_by())
-    days = [first + timedelta(days=n) for n in range(REFUSAL_DAYS)]
-    return bars([(_day(day), counted.get(day, 0), 0) for day in days], "Refusals a day")
-
-
-def _busiest() -> list[dict[str, Any]]:
-    """The clients with most answers in the last DAYS."""
-    first = timezone.now().date() - timedelta(days=DAYS - 1)
-    rows = UsageHour.objects.filter(date__gte=first).values("client_id", name=F("client__name"))
-    sums = {name: Sum(name) for name in ("requests", "cached", "errors", "cost")}
-    return list(rows.annotate(**sums).order_by("-requests")[:SHOWN])
 
 
 def _near_limit() -> list[dict[str, Any]]:
@@ -108,14 +53,18 @@ def _near_limit() -> list[dict[str, Any]]:
 
 def _failed() -> dict[str, Any]:
     documents = Document.objects.filter(latest__status=DocumentVersion.Status.FAILED)
-    rows = documents.select_related("client", "latest").defer("latest__text")[:SHOWN]
-    return {"rows": list(rows), "count": _counted(documents)}
+    return _first(documents.select_related("client", "latest").defer("latest__text"))
 
 
 def _undelivered() -> dict[str, Any]:
     """Callbacks that were tried in vain; without a next attempt they were given up."""
-    callbacks = Callback.objects.filter(attempts__gt=0)
-    return {"rows": list(callbacks.select_related("client", "document")[:SHOWN]), "count": _counted(callbacks)}
+    return _first(Callback.objects.filter(attempts__gt=0).select_related("client", "document").defer("body"))
+
+
+def _first(found: QuerySet[Any]) -> dict[str, Any]:
+    """The first rows, and how many there are: one query, that counts no further than COUNTED."""
+    rows = list(found[: COUNTED + 1])
+    return {"rows": rows[:SHOWN], "count": str(len(rows)) if len(rows) <= COUNTED else f"{COUNTED}+"}
 
 
 def _month(request: HttpRequest) -> dict[str, str]:
@@ -133,15 +82,6 @@ def _month(request: HttpRequest) -> dict[str, str]:
         "overage": money(overage, settings.CURRENCY),
         "cost": f"${sums['cost__sum'] or 0:,.2f}",
     }
-
-
-def _counted(rows: QuerySet[Any]) -> str:
-    count = rows.order_by()[: MOST + 1].count()
-    return f"{MOST:,}+" if count > MOST else str(count)
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b}"
 
 
 # --- the menu ---
@@ -211,3 +151,7 @@ def stylesheet(request: HttpRequest) -> str:
 
 def script(request: HttpRequest) -> str:
     return static("desk/desk.js")
+
+
+def icon(request: HttpRequest) -> str:
+    return static("desk/icon.svg")

@@ -1,10 +1,14 @@
 """A trace id and security headers on every response, and the admin's explicit scope."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import Resolver404, resolve, reverse
@@ -43,6 +47,7 @@ CONTENT_POLICIES = (
     ("/api/docs", _PAGE + "script-src 'self'"),
     ("", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"),  # JSON has no parts
 )
+POLLED_SECONDS = 3600  # what a page asks for again and again is noted once in so long
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -79,13 +84,17 @@ class AdminScopeMiddleware:
         view, name = _target(request)
         if name in self.OPEN:
             return self.get_response(request)
+        if staff.too_old(request):
+            logout(request)
+            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
         if settings.REQUIRE_TWO_FACTOR and name != "two-factor" and not two_factor.enrolled(user):
             return HttpResponseRedirect(reverse("two-factor"))
+        scope = staff.scope(user)  # not entered yet, but whoever has no role is refused here
         if getattr(view, "scopes_itself", False):
             response = self.get_response(request)
             _remember(request, response)
             return response
-        with staff.scope(user):
+        with scope:
             response = self.get_response(request)
             if response.status_code >= 500:
                 transaction.set_rollback(True)
@@ -106,9 +115,20 @@ def _remember(request: HttpRequest, response: HttpResponse) -> None:
     """Note what was seen across clients, and every change that no view has described more exactly."""
     if response.status_code >= 400 or getattr(request, "audited", False):
         return
-    if request.method not in ("GET", "HEAD"):
-        if 300 <= response.status_code < 400:
-            audit.note(request, "post", request.path)
-    elif staff.works_for_all(request.user) and not getattr(request, "polled", False):
+    if request.method not in ("GET", "HEAD") and 300 <= response.status_code < 400:
+        audit.note(request, "post", request.path)
+    elif staff.works_for_all(request.user) and not _noted_lately(request):
         about = getattr(request, "audit_about", None) or request.get_full_path()
         audit.note(request, "view", about)
+
+
+def _noted_lately(request: HttpRequest) -> bool:
+    """Is this a view that a page repeats by itself (`request.polled` names what of), and was it noted already?"""
+    polled = getattr(request, "polled", "")
+    if not polled:
+        return False
+    digest = hashlib.sha256(f"{audit.actor_of(request)} {request.path} {polled}".encode()).hexdigest()
+    try:
+        return not cache.add(f"polled:{digest}", 1, POLLED_SECONDS)
+    except Exception:  # noqa: BLE001 - whichever cache it is: rather noted twice than not at all
+        return False

@@ -203,7 +203,7 @@ INSTALLED_APPS = [
     "chat",
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "config.admin_site.DeskAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -235,8 +235,7 @@ ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "config" / "templates"],
-        "APP_DIRS": True,
+        "APP_DIRS": True,  # config's are found first: it is the first app
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -262,6 +261,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LOGIN_REDIRECT_URL = "/admin/"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["config.formats"]
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STORAGES = {
@@ -294,6 +294,7 @@ UNFOLD = {
     "SITE_TITLE": "Support desk",
     "SITE_HEADER": "Support desk",
     "SITE_SYMBOL": "support_agent",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "config.dashboard.icon"}],
     "LOGIN": {"form": "tenants.login.LoginForm"},
     "STYLES": ["config.dashboard.stylesheet"],
     "SCRIPTS": ["config.dashboard.script"],

@@ -32,6 +32,19 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
 
     Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
     """
+    ranked, ranking = await scores(client_id, question)
+    if not ranked or ranked[0][1] < ranking.threshold:
+        return []
+    with metrics.timed(metrics.SEARCH, "rows"):
+        passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
+    return passages if passages and passages[0].score >= ranking.threshold else []
+
+
+async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.UUID, float]], Ranking]:
+    """The nearest chunks' ids with their scores, best first, whatever the threshold; and the ranking behind them.
+
+    Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
+    """
     try:
         store = await asyncio.to_thread(VectorStore.for_client, client_id)
         with metrics.timed(metrics.SEARCH, "embed"):
@@ -42,12 +55,7 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
     ranking = model_of(store.model).ranking
-    ranked = rank(candidates, ranking)
-    if not ranked or ranked[0][1] < ranking.threshold:
-        return []
-    with metrics.timed(metrics.SEARCH, "rows"):
-        passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
-    return passages if passages and passages[0].score >= ranking.threshold else []
+    return rank(candidates, ranking), ranking
 
 
 def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.UUID, float]]:

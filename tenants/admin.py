@@ -12,13 +12,14 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminColorInputWidget
 
-from tenants import audit, keys
+from tenants import audit, keys, two_factor
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
 from tenants.staff import ATTEMPT, LOGIN
 
 STATUS_LABELS = {"active": "success", "paused": "warning", "disabled": "danger"}
 TERMS = ("status", "tier", "model", "hourly_limit", "hard_cap", "overage_cents")  # what changes bills or service
+PRICES = ("overage_cents",)
 ANSWERS = (
     "name",
     "allowed_domains",
@@ -39,6 +40,7 @@ class ClientAdmin(DeskAdmin):
     search_fields = ("name", "id")
     search_help_text = "Search by name or id"
     readonly_fields = ("id", "created")
+    change_form_template = "admin/desk/form_with_panels.html"
     change_form_outer_before_template = "admin/desk/client_links.html"
     change_form_outer_after_template = "admin/desk/client_panels.html"
     fieldsets = (
@@ -64,6 +66,14 @@ class ClientAdmin(DeskAdmin):
         fixed += [] if request.user.has_perm("tenants.change_answers") else ANSWERS  # type: ignore[union-attr]
         return fixed
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Prices are for those who may see money."""
+        may = request.user.has_perm  # type: ignore[union-attr]
+        if may("tenants.change_terms") or may("billing.view_invoice"):
+            return self.fieldsets
+        hide = lambda fields: tuple(name for name in fields if name not in PRICES)  # noqa: E731
+        return tuple((title, {**shown, "fields": hide(shown["fields"])}) for title, shown in self.fieldsets)
+
     def get_urls(self) -> Any:
         return [*panel_urls(self.admin_site), *super().get_urls()]
 
@@ -85,6 +95,7 @@ class ClientAdmin(DeskAdmin):
 class WidgetConfigAdmin(DeskAdmin):
     list_display = ("widget_name", "client", "colour", "position")
     search_fields = ("client__name", "widget_name")
+    change_form_template = "admin/desk/form_with_panels.html"
     change_form_outer_after_template = "admin/desk/widget_form_preview.html"
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
@@ -124,8 +135,10 @@ class ApiKeyAdmin(DeskAdmin):
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke_keys(self, request: HttpRequest, queryset: Any) -> None:
         for row in queryset.filter(revoked=None):
+            before = audit.snapshot(row)
             keys.revoke(row)
-            audit.note(request, "revoke key", row)
+            row.refresh_from_db()
+            audit.note(request, "revoke key", row, before, audit.snapshot(row))
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 
@@ -159,6 +172,22 @@ class UserAdmin(DjangoUserAdmin, DeskAdmin):  # type: ignore[misc]  # the pagina
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")
+    actions = ("take_second_factor",)
+
+    @admin.action(description="Take away the second factor (a lost phone)", permissions=["change"])
+    def take_second_factor(self, request: HttpRequest, queryset: Any) -> None:
+        """They log in with the password alone, and can enrol a new phone."""
+        for user in queryset:
+            before = {"enrolled": two_factor.enrolled(user)}
+            audit.note(request, "two-factor taken away", user, before, {"enrolled": False})
+            two_factor.forget(user)
+        messages.success(request, "They log in with their password alone until they set up a new phone.")
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
+            audit.note(request, "change password", User.objects.get(pk=id))
+        return response
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()

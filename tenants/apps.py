@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
 
@@ -8,8 +9,9 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from tenants import checks  # noqa: F401  (registers them)
+        from tenants import checks, staff  # noqa: F401  (registers the checks)
 
+        user_logged_in.connect(staff.remember_login, dispatch_uid="tenants.login")
         post_migrate.connect(_install_policies, sender=self, dispatch_uid="tenants.policies")
 
 

@@ -1,6 +1,7 @@
 """The admin's memory of who did what: append-only rows, written in the transaction of the change itself."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -26,10 +27,32 @@ def note(
     client_id: uuid.UUID | None = None,
 ) -> AuditEvent:
     """Write one row: the request's user did `action` to a row, or on a page. Values that stayed alike are left out."""
-    before, after = changed(before or {}, after or {})
+    event = _event(request, action, about, before or {}, after or {}, client_id)
+    event.save()
+    return event
+
+
+def note_each(request: HttpRequest, action: str, rows: Iterable[models.Model], after: dict[str, Any]) -> None:
+    """Write one row for each of many rows that become alike in some values."""
+    events = []
+    for row in rows:
+        before = {name: _plain(getattr(row, name)) for name in after}
+        events.append(_event(request, action, row, before, after, None))
+    AuditEvent.objects.bulk_create(events, batch_size=500)
+
+
+def _event(
+    request: HttpRequest,
+    action: str,
+    about: models.Model | str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    client_id: uuid.UUID | None,
+) -> AuditEvent:
+    before, after = changed(before, after)
     row = None if isinstance(about, str) else about
     request.audited = True  # type: ignore[attr-defined]
-    return AuditEvent.objects.create(
+    return AuditEvent(
         actor=actor_of(request),
         address=address_of(request),
         action=action,

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any
 
+from django import forms
+from django.contrib import admin
 from django.contrib.admin import AdminSite
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
@@ -15,6 +19,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
 from tenants import audit, staff
 from tenants.models import Client
@@ -29,6 +34,20 @@ class StoppingPaginator(Paginator):
     def count(self) -> int:
         found: Any = self.object_list
         return min(found.order_by()[: self.MOST].count(), self.MOST)
+
+    @property
+    def stopped(self) -> bool:
+        """Are there perhaps more rows than are counted?"""
+        return self.count == self.MOST
+
+
+class DeskChangeList(ChangeList):
+    """Says "show all" only where something is hidden."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,21 @@ def clients_of(request: HttpRequest) -> QuerySet[Client]:
     return Client.objects.all() if staff.works_for_all(request.user) else Client.objects.none()
 
 
+# The theme's files of a field that searches as one types; with Django's own as well it would be set up twice.
+CHOOSER_MEDIA = forms.Media(AutocompleteDropdownForm.Media)
+
+
+def choose_client(field: Any, request: HttpRequest, model: type[Model], attributes: dict[str, str]) -> None:
+    """Make a form's field of clients one that offers this person's clients by name, however many there are.
+
+    `model` is one that belongs to a client: the admin looks for clients by its foreign key.
+    """
+    shown = {"class": "unfold-filter-autocomplete", **attributes}
+    field.widget = AutocompleteSelect(model._meta.get_field("client"), admin.site, attrs=shown)
+    field.widget.choices = field.choices
+    field.queryset = clients_of(request)
+
+
 class DeskAdmin(ModelAdmin):
     """Base of the product's admin pages."""
 
@@ -105,6 +139,9 @@ class DeskAdmin(ModelAdmin):
     list_per_page = 50
     list_filter_submit = True
     list_horizontal_scrollbar_top = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeskChangeList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         found = super().get_object(request, object_id, from_field)

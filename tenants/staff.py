@@ -1,5 +1,7 @@
-"""Who works at the desk: roles, the client that a person is confined to, and the lockout after wrong passwords."""
+"""Who works at the desk: roles, the client that a person is confined to, the lockout after wrong passwords, and how
+long a login lasts."""
 
+import time
 import uuid
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -10,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants import two_factor
@@ -18,6 +21,7 @@ from tenants.scoping import client_scope, unscoped
 
 LOCKOUT_FAILURES = 5
 LOCKOUT_PERIOD = timedelta(minutes=15)
+SINCE = "logged_in"  # in the session: when, in seconds since 1970
 ATTEMPT, LOGIN = "login attempt", "login"
 
 VIEW, WRITE = ("view",), ("view", "add", "change", "delete")
@@ -140,3 +144,13 @@ def succeeded(username: str, address: str) -> None:
 
 def _name(username: str) -> str:
     return username.casefold()[:150]
+
+
+def remember_login(sender: Any, request: HttpRequest, **_: Any) -> None:
+    """Note in the session when it began; connected to `user_logged_in`."""
+    request.session[SINCE] = time.time()
+
+
+def too_old(request: HttpRequest) -> bool:
+    """Has this session lasted as long as one may? Django's own age begins anew whenever the session is written."""
+    return time.time() - request.session.get(SINCE, 0) > settings.SESSION_COOKIE_AGE

@@ -21,6 +21,11 @@ def enrolled(user: Any) -> bool:
     return TOTPDevice.objects.filter(user=user, confirmed=True).exists()
 
 
+def forget(user: Any) -> None:
+    """From now on the password alone is enough."""
+    TOTPDevice.objects.filter(user=user).delete()
+
+
 @never_cache
 def set_up(request: HttpRequest) -> HttpResponse:
     """Show a code to scan; the first right code from the app switches the second factor on."""
@@ -46,7 +51,7 @@ def _enrolled(request: HttpRequest) -> HttpResponse:
         device = TOTPDevice.objects.filter(user=request.user, confirmed=True).first()
         if device and device.verify_token(request.POST.get("code", "").replace(" ", "")):
             with transaction.atomic():
-                TOTPDevice.objects.filter(user=request.user).delete()
+                forget(request.user)
                 audit.note(request, "two-factor off", request.user)  # type: ignore[arg-type]
             messages.success(request, "You log in with your password alone.")
             return HttpResponseRedirect(reverse("admin:index"))

@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
@@ -58,7 +58,8 @@ def make_key(request: HttpRequest, client: Client) -> HttpResponse:
     kind = request.POST.get("kind", "")
     scopes = request.POST.getlist("scopes") if kind == ApiKey.Kind.SECRET else ()
     if kind not in ApiKey.Kind.values:
-        raise PermissionDenied
+        messages.error(request, "Choose what kind of key it is.")
+        return _back(client, "keys")
     try:
         row, key = keys.mint(client.pk, kind, name=request.POST.get("name", "")[:100], scopes=scopes)
     except ValidationError as error:
@@ -83,8 +84,10 @@ def rotate_key(request: HttpRequest, client: Client, key_id: int) -> HttpRespons
 @for_client("tenants.add_apikey")
 def revoke_key(request: HttpRequest, client: Client, key_id: int) -> HttpResponse:
     row = get_object_or_404(ApiKey, pk=key_id, client=client)
+    before = audit.snapshot(row)
     keys.revoke(row)
-    audit.note(request, "revoke key", row)
+    row.refresh_from_db()
+    audit.note(request, "revoke key", row, before, audit.snapshot(row))
     messages.success(request, f"{row.hint} is revoked: it stops working within two seconds.")
     return _back(client, "keys")
 
@@ -108,7 +111,7 @@ def _widget(request: HttpRequest, client: Client) -> dict[str, Any]:
 @for_client("tenants.view_widgetconfig")
 def show_widget(request: HttpRequest, client: Client) -> HttpResponse:
     """A page with the real widget on it, set up as saved, or as the form that shows this preview is filled in."""
-    request.polled = True  # type: ignore[attr-defined]
+    request.polled = "widget"  # type: ignore[attr-defined]  # drawn anew while somebody types
     config = WidgetConfig.objects.filter(client=client).first() or WidgetConfig()
     looks = {option: getattr(config, field) for field, option in WIDGET_OPTIONS.items()}
     drafted = {option: request.GET[field] for field, option in WIDGET_OPTIONS.items() if field in request.GET}

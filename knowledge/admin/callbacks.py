@@ -22,5 +22,5 @@ class CallbackAdmin(ReadOnly, DeskAdmin):
 
     @admin.action(description="Deliver again", permissions=["view"])
     def deliver_again(self, request: HttpRequest, queryset: Any) -> None:
-        audit.note(request, "deliver again", "knowledge.Callback")
+        audit.note_each(request, "deliver again", queryset.defer("body"), {"attempts": 0})
         self.message_user(request, f"{callbacks.deliver_again(queryset)} callbacks will be sent soon.")

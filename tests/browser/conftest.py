@@ -130,10 +130,7 @@ class Site:
 
     def axe(self) -> list[str]:
         """What axe-core finds wrong in the page as it is, best-practice rules included."""
-        if not self.page.evaluate("'axe' in window"):
-            self.page.evaluate(_axe_source())
-        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        return [f"{v['id']}: {n['html']} {n['failureSummary']}" for v in found["violations"] for n in v["nodes"]]
+        return axe_of(self.page)
 
 
 @pytest.fixture
@@ -164,6 +161,14 @@ def site(new_site: Any) -> Site:
 
 def _script_value(value: Any) -> str:
     return json.dumps(value)
+
+
+def axe_of(page: Page, part: str = "") -> list[str]:
+    """What axe-core finds wrong in the page, or in the elements that a selector names."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_axe_source())
+    found = page.evaluate(f"axe.run({json.dumps(part) if part else 'document'}, {{resultTypes: ['violations']}})")
+    return [f"{v['id']}: {n['html']} {n['failureSummary']}" for v in found["violations"] for n in v["nodes"]]
 
 
 def _axe_source() -> str:
