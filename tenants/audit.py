@@ -8,6 +8,7 @@ from django.db import models
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 
+from tenants import staff
 from tenants.addresses import client_address
 from tenants.models import AuditEvent, Client
 from tenants.scoping import ClientOwned
@@ -25,20 +26,24 @@ def note(
     after: dict[str, Any] | None = None,
     client_id: uuid.UUID | None = None,
 ) -> AuditEvent:
-    """Write one row: the request's user did `action` to a row, or on a page. Values that stayed alike are left out."""
+    """Write one row: the request's user did `action` to a row, or on a page. Values that stayed alike are left out.
+
+    It is about `client_id`, else the row's client, else the one that the person is confined to.
+    """
     before, after = changed(before or {}, after or {})
     row = None if isinstance(about, str) else about
     request.audited = True  # type: ignore[attr-defined]
-    return AuditEvent.objects.create(
-        actor=actor_of(request),
-        address=address_of(request),
-        action=action,
-        client_id=client_id or (owner(row) if row else None),
-        object=f"{row._meta.label}:{row.pk}" if row else str(about)[:LONGEST],
-        name=str(row)[:200] if row and not CONTENT & {field.name for field in row._meta.fields} else "",
-        before=before,
-        after=after,
-    )
+    with staff.scope(request.user):
+        return AuditEvent.objects.create(
+            actor=actor_of(request),
+            address=address_of(request),
+            action=action,
+            client_id=client_id or (owner(row) if row else None) or staff.only_client(request.user),
+            object=f"{row._meta.label}:{row.pk}" if row else str(about)[:LONGEST],
+            name=str(row)[:200] if row and not CONTENT & {field.name for field in row._meta.fields} else "",
+            before=before,
+            after=after,
+        )
 
 
 def snapshot(row: models.Model) -> dict[str, Any]:

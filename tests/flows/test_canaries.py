@@ -85,8 +85,8 @@ def plant(client: Client, django_user_model: Any) -> None:
     text = canary(client)
     Client.objects.filter(pk=client.pk).update(instructions=text, no_answer_text=text, alert_email=f"{text}@x.example")
     member = django_user_model.objects.create_user(text, f"{text}@x.example", "p")
-    StaffMember.objects.create(user=member, role="client", client=client)
     with client_scope(client.pk):
+        StaffMember.objects.create(user=member, role="client", client=client)
         event = {"name": text, "before": {"instructions": text}, "after": {"instructions": f"{text}!"}}
         AuditEvent.objects.create(actor="ann", action="change", client_id=client.pk, object="tenants.Client:1", **event)
     upload(client, f"The password of the lighthouse is {text}. Boots are returned within 60 days.", text)
@@ -133,9 +133,14 @@ async def test_no_canary_is_left_of_a_deleted_client(
     assert await found(acme, store, own_data) == nothing
     assert await in_thread(everything, stranger) == strangers
     assert await in_thread(books, acme) == 2
-    assert await in_thread(lambda: AuditEvent.objects.get(client_id=acme.pk).actor) == "ann"
+    assert await in_thread(actors, acme) == ["ann"]
 
 
 def books(client: Client) -> int:
     with client_scope(client.pk):
         return UsageRecord.objects.filter(kind="chat").count()
+
+
+def actors(client: Client) -> list[str]:
+    with client_scope(client.pk):
+        return [event.actor for event in AuditEvent.objects.all()]
