@@ -183,7 +183,6 @@ def signed(scope: str, issued: int) -> bytes:
         "SELECT * FROM tenancy.keys",
         "COPY tenancy.keys TO STDOUT",
         "INSERT INTO tenancy.keys VALUES ('process', '', '')",
-        "SELECT tenancy.hmac('', '', '')",
         "CREATE FUNCTION tenancy.bound2() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE TABLE public.mine (id int)",
         "CREATE TEMPORARY TABLE pg_temp_mine (id int)",
