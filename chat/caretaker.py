@@ -6,7 +6,7 @@ import time
 from weakref import WeakKeyDictionary
 
 import structlog
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 
 from chat import answer_cache, background, sweeper, tapes
 from chat.door import in_thread
@@ -53,5 +53,5 @@ async def forget_erased() -> None:
             tapes.forget_client(client_id)
             answer_cache.forget()
             erasure.forget(client_id)
-    except DatabaseError as error:
+    except DatabaseFailure as error:
         log.warning("nobody could be asked who is erased", error=type(error).__name__)
