@@ -13,8 +13,10 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         from billing import plans, subscriptions
         from billing.models import Plan
+        from tenants import erasure
         from tenants.models import Client
 
+        erasure.register_keys("limits", "limits:{CLIENT}:*")  # counts, windows and leases (billing/limits)
         post_migrate.connect(schedule_jobs, sender=self)
         post_save.connect(subscriptions.on_client_saved, sender=Client)
         post_save.connect(lambda **_: plans.forget(), sender=Plan, weak=False)

@@ -6,6 +6,7 @@ class ChatConfig(AppConfig):
     name = "chat"
 
     def ready(self) -> None:
-        from chat import queue
+        from chat import erasure, queue
 
+        erasure.register()
         post_migrate.connect(queue.schedule_jobs, sender=self)

@@ -1,13 +1,17 @@
-"""What each server process does beside answering: it shows that it lives, and closes what dead ones left open."""
+"""What each server process does beside answering: it shows that it lives, closes what dead ones left open, and
+forgets clients that are being erased."""
 
 import asyncio
 import time
 from weakref import WeakKeyDictionary
 
 import structlog
+from django.db import Error as DatabaseFailure
 
-from chat import background, sweeper, tapes
+from chat import answer_cache, background, sweeper, tapes
+from chat.door import in_thread
 from chat.people import upkeep
+from tenants import erasure
 
 log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 10.0
@@ -32,6 +36,7 @@ async def _beat_and_sweep() -> None:
     while True:
         await tapes.beat()
         await tapes.honour_erasures()
+        await forget_erased()
         if time.monotonic() - swept > SWEEP_SECONDS:
             try:
                 await sweeper.sweep()
@@ -39,3 +44,14 @@ async def _beat_and_sweep() -> None:
                 log.error("sweeping failed", exc_info=error)
             swept = time.monotonic()
         await asyncio.sleep(tapes.HEARTBEAT)
+
+
+async def forget_erased() -> None:
+    """Stop the answers of clients whose deletion was requested a moment ago, and forget what is remembered of them."""
+    try:
+        for client_id in await in_thread(erasure.under_way):
+            tapes.forget_client(client_id)
+            answer_cache.forget()
+            erasure.forget(client_id)
+    except DatabaseFailure as error:
+        log.warning("nobody could be asked who is erased", error=type(error).__name__)

@@ -445,6 +445,13 @@ def running() -> list[Tape]:
     return [tape for tape in _house().tapes.values() if not tape.finished]
 
 
+def forget_client(client_id: uuid.UUID) -> None:
+    """Stop this loop's answers of a client that is being erased, and forget them."""
+    house = _house()
+    for id in [id for id in (*house.tapes, *house.reader.mirrors) if id[0] == client_id]:
+        _forget(id)
+
+
 def stop_mirroring() -> None:
     """End this process's followers of answers made elsewhere, without a final event: they resume elsewhere."""
     reader = _house().reader

@@ -1,11 +1,13 @@
-"""What a deleted client leaves outside the database: its vectors and its stored files."""
+"""What a deleted client leaves of its documents outside the database: vectors, stored files, cached embeddings."""
 
 import shutil
 import uuid
 from pathlib import Path
 
 from django.conf import settings
+from django.core.cache import cache
 
+from knowledge.embeddings.cache import KEY, forget_questions
 from knowledge.vectors import VectorStore
 from tenants import erasure
 
@@ -14,6 +16,8 @@ def register() -> None:
     """Have them erased with their client."""
     erasure.register("vectors", _count_vectors, _erase_vectors)
     erasure.register("stored files", _count_files, _erase_files)
+    erasure.register_keys("cached embeddings", cache.make_key(KEY.format(owner="CLIENT", rest="*")))
+    erasure.register_memory(lambda client_id: forget_questions())
 
 
 def _count_vectors(client_id: uuid.UUID) -> int:

@@ -9,6 +9,7 @@ from django.db import models
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 
+from tenants import staff
 from tenants.addresses import client_address
 from tenants.models import AuditEvent, Client
 from tenants.scoping import ClientOwned
@@ -26,9 +27,13 @@ def note(
     after: dict[str, Any] | None = None,
     client_id: uuid.UUID | None = None,
 ) -> AuditEvent:
-    """Write one row: the request's user did `action` to a row, or on a page. Values that stayed alike are left out."""
+    """Write one row: the request's user did `action` to a row, or on a page. Values that stayed alike are left out.
+
+    It is about `client_id`, else the row's client, else the one that the person is confined to.
+    """
     event = _event(request, action, about, before or {}, after or {}, client_id)
-    event.save()
+    with staff.scope(request.user):
+        event.save()
     return event
 
 
@@ -38,7 +43,8 @@ def note_each(request: HttpRequest, action: str, rows: Iterable[models.Model], a
     for row in rows:
         before = {name: _plain(getattr(row, name)) for name in after}
         events.append(_event(request, action, row, before, after, None))
-    AuditEvent.objects.bulk_create(events, batch_size=500)
+    with staff.scope(request.user):
+        AuditEvent.objects.bulk_create(events, batch_size=500)
 
 
 def _event(
@@ -56,7 +62,7 @@ def _event(
         actor=actor_of(request),
         address=address_of(request),
         action=action,
-        client_id=client_id or (owner(row) if row else None),
+        client_id=client_id or (owner(row) if row else None) or staff.only_client(request.user),
         object=f"{row._meta.label}:{row.pk}" if row else str(about)[:LONGEST],
         name=str(row)[:200] if row and not CONTENT & {field.name for field in row._meta.fields} else "",
         before=before,

@@ -2,23 +2,34 @@
 
 Rows are found from the models. What lies elsewhere (vectors, files, caches) is erased by functions that the
 apps above register when they start. The books outlive their client: a model whose `client` is DO_NOTHING
-stays, and holds figures only.
+stays, and holds figures only. The audit keeps who did what and when, without the words.
+
+A client is switched off first, and nothing is erased before what was under way has ended: every process
+refuses its callers within 2 seconds, and the web processes stop its answers and forget it (`under_way`).
 """
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from tenants.models import Client, Erasure
+from tenants import redis_keys
+from tenants.models import AuditEvent, Client, Erasure, StaffMember
 from tenants.policies import client_owned_models
 from tenants.scoping import ClientOwned, client_scope
 
 PASSES = 3  # a request or job that was under way may write once more after its rows were erased
+SETTLE = timedelta(seconds=6)  # until requests under way have ended: 2 to be refused, 2 to be stopped, 2 to write
+FORGET = timedelta(seconds=30)  # for so long after the request the processes look again for what they remember
 Counts = dict[str, int]
 
 
@@ -33,6 +44,7 @@ class _Eraser:
 
 
 _outside: dict[str, _Eraser] = {}
+_memories: list[Callable[[uuid.UUID], None]] = []
 
 
 def register(name: str, count: Callable[[uuid.UUID], int], erase: Callable[[uuid.UUID], None]) -> None:
@@ -41,6 +53,32 @@ def register(name: str, count: Callable[[uuid.UUID], int], erase: Callable[[uuid
     Both functions get the client's id, no scope is open; `erase` may run twice. The receipt shows `name`.
     """
     _outside[name] = _Eraser(count, erase)
+
+
+def register_keys(name: str, *patterns: str) -> None:
+    """The same for keys of Redis; `patterns` as in tenants/redis_keys.py."""
+
+    def count(client_id: uuid.UUID) -> int:
+        return redis_keys.count(client_id, *patterns)
+
+    register(name, count, partial(_erase_keys, patterns))
+
+
+def register_memory(forget: Callable[[uuid.UUID], None]) -> None:
+    """Have every web process forget something of a client that it alone remembers; called from an app's `ready()`."""
+    _memories.append(forget)
+
+
+def under_way() -> list[uuid.UUID]:
+    """The clients whose deletion was requested a moment ago."""
+    since = timezone.now() - FORGET
+    return list(Erasure.objects.filter(requested__gte=since).values_list("pk", flat=True))
+
+
+def forget(client_id: uuid.UUID) -> None:
+    """Forget a client in this process."""
+    for memory in _memories:
+        memory(client_id)
 
 
 def request_erasure(client_id: uuid.UUID) -> Erasure:
@@ -56,6 +94,7 @@ def erase(client_id: uuid.UUID) -> Erasure:
     erasure = Erasure.objects.get(pk=client_id)
     if erasure.finished:
         return erasure
+    time.sleep(max(0.0, (erasure.requested + SETTLE - timezone.now()).total_seconds()))
     erasure.before = erasure.before or holdings(client_id)
     erasure.save()
     for _ in range(PASSES):
@@ -92,6 +131,8 @@ def outlives(model: type[ClientOwned]) -> bool:
 
 def _erase_once(client_id: uuid.UUID) -> None:
     with client_scope(client_id):
+        _staff(client_id).delete()  # the accounts; their roles go with them
+        _wordy(client_id).update(name="", before={}, after={})
         for model in reversed(client_owned_models()):  # the models that refer to others come later in their app
             if not outlives(model):
                 model._default_manager.all().delete()
@@ -102,7 +143,24 @@ def _erase_once(client_id: uuid.UUID) -> None:
 def holdings(client_id: uuid.UUID) -> Counts:
     """How much there is of a client that goes with it: rows of every table, and what lies outside."""
     rows = {model._meta.label: _rows(model, client_id) for model in client_owned_models() if not outlives(model)}
+    with client_scope(client_id):
+        rows["staff accounts"], rows["words in the audit"] = _staff(client_id).count(), _wordy(client_id).count()
     return rows | {name: eraser.count(client_id) for name, eraser in _outside.items()}
+
+
+def _staff(client_id: uuid.UUID) -> Any:
+    """Accounts of people who work for this client alone."""
+    roles = StaffMember.objects.filter(client=client_id)
+    return get_user_model().objects.filter(pk__in=roles.values("user_id"), is_superuser=False)
+
+
+def _wordy(client_id: uuid.UUID) -> models.QuerySet[AuditEvent]:
+    """Audit rows about the client that say more than who, when and which row."""
+    return AuditEvent.objects.filter(~Q(name="") | ~Q(before={}) | ~Q(after={}), client_id=client_id)
+
+
+def _erase_keys(patterns: tuple[str, ...], client_id: uuid.UUID) -> None:
+    redis_keys.erase(client_id, *patterns)
 
 
 def _rows(model: type[ClientOwned], client_id: uuid.UUID) -> int:

@@ -23,11 +23,29 @@ from tenants.scoping import ClientOwned
 
 POLICY = "own_client_only"
 IN_SCOPE = "client_id >= (SELECT tenancy.bound(true)) AND client_id <= (SELECT tenancy.bound(false))"
+# For rows that may be about no client: those are seen and written in the scope of everyone only.
+IN_SCOPE_OR_NOBODYS = (
+    f"{IN_SCOPE} OR client_id IS NULL AND (SELECT tenancy.bound(true)) <> (SELECT tenancy.bound(false))"
+)
 LOCK = 7_203_114_886  # any constant: two processes that migrate at once take turns
 
 
 def client_owned_models() -> list[type[ClientOwned]]:
     return [model for model in apps.get_models() if issubclass(model, ClientOwned)]
+
+
+def protected_models() -> list[type[models.Model]]:
+    """Every model with a `client_id`: the client-owned ones, and those whose rows may be about a client.
+
+    The clients themselves are not among them: a row of `Client` is looked up by its id or with a key that proves
+    it, before there is a scope, and holds settings, no content.
+    """
+    return [model for model in apps.get_models() if any(f.column == "client_id" for f in model._meta.local_fields)]
+
+
+def condition_of(model: type[models.Model]) -> str:
+    """The policy's condition on a row."""
+    return IN_SCOPE if issubclass(model, ClientOwned) else IN_SCOPE_OR_NOBODYS
 
 
 def install(using: str) -> None:
@@ -43,16 +61,16 @@ def install(using: str) -> None:
         cursor.execute(files("tenants").joinpath("row_security.sql").read_text("utf-8"))
         _store_keys(cursor)
         existing = set(connection.introspection.table_names(cursor))
-        owned = [model for model in client_owned_models() if model._meta.db_table in existing]
-        for model in owned:
-            _protect(cursor, model._meta.db_table)
-            _add_composite_keys(cursor, model, existing)
+        for model in protected_models():
+            if model._meta.db_table in existing:
+                _protect(cursor, model._meta.db_table, condition_of(model))
+                _add_composite_keys(cursor, model, existing)
         _grant(cursor, existing)
 
 
 def unprotected_tables(using: str) -> list[str]:
-    """Client-owned tables without the policy or without FORCE; empty is good."""
-    tables = [model._meta.db_table for model in client_owned_models()]
+    """Tables with a client, without the policy or without FORCE; empty is good."""
+    tables = [model._meta.db_table for model in protected_models()]
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT c.relname FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = %s"
@@ -86,19 +104,19 @@ def _store_keys(cursor: Any) -> None:
     )
 
 
-def _protect(cursor: Any, table: str) -> None:
+def _protect(cursor: Any, table: str, condition: str) -> None:
     """The policy, for the owner too. Looked up first: ALTER TABLE would wait for every running query."""
     cursor.execute("SELECT 1 FROM pg_policy WHERE polrelid = %s::regclass AND polname = %s", [_quoted(table), POLICY])
     if cursor.fetchone() is None:
         for statement in (
             "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             "ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-            "CREATE POLICY {policy} ON {table} USING (" + IN_SCOPE + ") WITH CHECK (" + IN_SCOPE + ")",
+            "CREATE POLICY {policy} ON {table} USING (" + condition + ") WITH CHECK (" + condition + ")",
         ):
             cursor.execute(sql.SQL(statement).format(table=sql.Identifier(table), policy=sql.Identifier(POLICY)))
 
 
-def _add_composite_keys(cursor: Any, model: type[ClientOwned], existing: set[str]) -> None:
+def _add_composite_keys(cursor: Any, model: type[models.Model], existing: set[str]) -> None:
     """A foreign key between client-owned rows includes the client, so that it can't lead to another's row.
 
     It replaces Django's own one: which of two constraints fails first would tell whether a row exists.

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.test import TransactionTestCase
 from pytest_django import Settings
 
 from knowledge.vectors import embedded
-from tenants import callers, keys
+from tenants import callers, erasure, keys
 from tenants.models import Client
 from tests.services import free_port
 
@@ -84,6 +85,12 @@ def _fresh_process_memory() -> None:
     callers.forget_callers()
     if server := sys.modules.get("knowledge.vectors.server"):  # it remembers the address of an earlier test's server
         server.disconnect()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deletions need not wait for requests to end."""
+    monkeypatch.setattr(erasure, "SETTLE", timedelta(0))
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 KEEP_SECONDS = 3600
 QUESTIONS = 2_000  # remembered in the process: 3 MB at 384 dimensions
 READ_AT_ONCE = 500
+KEY = "embedding:{owner}:{rest}"
 
 
 class CachedEmbedder:
@@ -73,7 +74,7 @@ class CachedEmbedder:
     def _key(self, kind: str, text: str) -> str:
         normal = " ".join(unicodedata.normalize("NFC", text).split())
         digest = hashlib.sha256(normal.encode(errors="surrogatepass")).hexdigest()
-        return f"embedding:{self._owner}:{self.model}@{self.dimensions}:{kind}:{digest}"
+        return KEY.format(owner=self._owner, rest=f"{self.model}@{self.dimensions}:{kind}:{digest}")
 
     def _read(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
         found: dict[str, bytes] = {}
@@ -125,5 +126,5 @@ _questions = _Recent()
 
 
 def forget_questions() -> None:
-    """Forget what this process remembers (between tests)."""
+    """Forget what this process remembers (of an erased client and all others, and between tests)."""
     _questions.clear()

@@ -3,6 +3,7 @@
 Taking either away turns these probes red, which proves that they look.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,6 @@ from tenants import scoping
 from tenants.models import Client
 from tenants.policies import IN_SCOPE, POLICY
 from tenants.scoping import ClientOwned, ScopedManager, WrongClient, client_scope
-from tests.conftest import as_owner
 from tests.isolation.rows import OWNED, canary, furnish
 
 POSTGRESQL = "postgres" in settings.DATABASE_URL
@@ -127,11 +127,8 @@ def changed_policy(model: type[ClientOwned], mutation: str) -> Iterator[None]:
 
 @contextmanager
 def owner_connection() -> Iterator[psycopg.Connection[Any]]:
-    with as_owner():
-        parameters = connection.get_connection_params()
-    with psycopg.connect(
-        **{k: v for k, v in parameters.items() if k not in ("cursor_factory", "context")}, autocommit=True
-    ) as owner:
+    database = connection.settings_dict["NAME"]
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], dbname=database, autocommit=True) as owner:
         yield owner
 
 

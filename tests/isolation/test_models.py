@@ -19,8 +19,8 @@ OURS = ("config", "tenants", "billing", "knowledge", "chat")
 NOBODYS = {
     "tenants.Client": "the clients themselves",
     "tenants.Erasure": "receipts outlive their client and hold no content",
-    "tenants.StaffMember": "people of the desk; read to learn which scope they get",
-    "tenants.AuditEvent": "what was done in the admin, kept for good; only superusers read it",
+    "tenants.StaffMember": "people of the desk, some of a client; a policy guards them",
+    "tenants.AuditEvent": "what was done in the admin, some of it about a client; kept for good, and guarded likewise",
     "billing.Plan": "what a tier costs, the same for all",
     "billing.InvoiceNumber": "the counter of invoice numbers",
 }

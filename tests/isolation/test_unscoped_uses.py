@@ -34,7 +34,9 @@ USES = {
     ("tenants/invariants.py", "rows of no client belong to nobody's scope"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
+    ("tenants/staff.py", "a person's role says which scope they get"),
     ("tenants/staff.py", "support staff work across clients"),
+    ("tenants/staff.py", "who logs in has no scope yet"),
     ("tenants/management/lookup.py", "the operator names a key, not its client"),
 }
 

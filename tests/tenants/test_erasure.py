@@ -3,19 +3,21 @@
 import json
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from billing.models import UsageRecord
 from chat.models import Message, Session
 from tenants import erasure, keys
-from tenants.models import ApiKey, Client, Erasure
+from tenants.models import ApiKey, AuditEvent, Client, Erasure, StaffMember
 from tenants.policies import client_owned_models
-from tenants.scoping import client_scope
+from tenants.scoping import client_scope, unscoped
 
 FILES: dict[uuid.UUID, int] = {}
 
@@ -109,3 +111,51 @@ def test_every_client_owned_model_is_erased_or_a_book(acme: Client) -> None:
     kept = {model._meta.label for model in client_owned_models() if erasure.outlives(model)}
     assert kept <= {model._meta.label for model in client_owned_models() if model._meta.app_label == "billing"}
     assert ApiKey._meta.label not in kept
+
+
+def test_the_audit_keeps_who_and_when_but_no_words(acme: Client, stranger: Client) -> None:
+    event = {"actor": "ann", "action": "change", "name": "Acme", "before": {"instructions": "x"}, "after": {}}
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            AuditEvent.objects.create(client_id=client.pk, **event)
+            with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+                AuditEvent.objects.update(name="", before={}, after={})  # nobody is being erased
+    erasure.request_erasure(acme.pk)
+    with client_scope(acme.pk):
+        for change in ({"actor": "bob"}, {"name": "Other", "before": {}}, {"name": "", "before": {}, "action": ""}):
+            with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+                AuditEvent.objects.filter(client_id=acme.pk).update(**change)
+    assert erasure.erase(acme.pk).before["words in the audit"] == 1
+    told = {}
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            told[client] = AuditEvent.objects.filter(client_id=client.pk).values_list("actor", "name", "before").get()
+    assert told == {acme: ("ann", "", {}), stranger: ("ann", "Acme", {"instructions": "x"})}
+    with client_scope(acme.pk), pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        AuditEvent.objects.filter(client_id=acme.pk).update(name="")
+
+
+def test_accounts_of_the_clients_own_staff_go_with_it(acme: Client, stranger: Client, django_user_model: Any) -> None:
+    for name, client in (("ann", acme), ("bob", stranger), ("root", acme)):
+        user = django_user_model.objects.create_user(name, is_superuser=name == "root")
+        with client_scope(client.pk):
+            StaffMember.objects.create(user=user, role="client", client=client)
+    erasure.request_erasure(acme.pk)
+    assert erasure.erase(acme.pk).before["staff accounts"] == 1
+    assert set(django_user_model.objects.values_list("username", flat=True)) == {"bob", "root"}
+    with unscoped("the test looks at both"):
+        assert [member.client_id for member in StaffMember.objects.all()] == [stranger.pk]
+
+
+def test_nothing_is_erased_before_what_was_under_way_had_time_to_end(
+    acme: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(erasure, "SETTLE", timedelta(seconds=6))
+    monkeypatch.setattr(erasure.time, "sleep", waited.append)
+    erasure.request_erasure(acme.pk)
+    assert erasure.under_way() == [acme.pk]
+    erasure.erase(acme.pk)
+    assert 5 < waited[0] <= 6
+    Erasure.objects.update(requested=timezone.now() - timedelta(minutes=1))
+    assert erasure.under_way() == []

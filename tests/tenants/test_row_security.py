@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 
 from chat.models import Session
 from tenants import policies, row_security
-from tenants.models import Client
+from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope, unscoped
 from tests.conftest import as_owner
 
@@ -51,8 +51,42 @@ def test_the_product_is_tested_as_a_role_that_owns_nothing(sql: Sql) -> None:
     assert sql("SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) = current_user") == []
 
 
-def test_every_client_owned_table_is_protected() -> None:
+def test_every_table_with_a_client_is_protected(sql: Sql) -> None:
     assert policies.unprotected_tables("default") == []
+    tables = sql(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'client_id'"
+        " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace"
+    )
+    assert {name for (name,) in tables} == {model._meta.db_table for model in policies.protected_models()}
+
+
+def test_staff_and_audit_follow_the_scope_and_what_is_no_clients_is_everyones(
+    sql: Sql, acme: Client, stranger: Client, django_user_model: Any
+) -> None:
+    clients = {"ann": acme.pk, "bob": stranger.pk, "sue": None}
+    with unscoped("the test hires"):
+        for name, client_id in clients.items():
+            user = django_user_model.objects.create_user(name)
+            StaffMember.objects.create(user=user, role="client" if client_id else "support", client_id=client_id)
+            AuditEvent.objects.create(actor=name, action="view", client_id=client_id)
+
+    def seen() -> list[tuple[list[str], list[str]]]:
+        return sql(
+            "SELECT (SELECT array_agg(username ORDER BY username) FROM tenants_staffmember s"
+            " JOIN auth_user u ON u.id = s.user_id),"
+            " (SELECT array_agg(actor::text ORDER BY actor) FROM tenants_auditevent)"
+        )
+
+    assert seen() == [(None, None)]
+    with client_scope(acme.pk):
+        assert seen() == [(["ann"], ["ann"])]
+        for client_id in (stranger.pk, None):
+            denied = 'new row violates row-level security policy for table "tenants_auditevent"'
+            assert refused(lambda c=client_id: AuditEvent.objects.create(actor="x", action="x", client_id=c)) == denied
+        assert sql("UPDATE tenants_staffmember SET role = role WHERE client_id IS NULL RETURNING 1") == []
+    with unscoped("the test looks at all"):
+        assert seen() == [(["ann", "bob", "sue"], ["ann", "bob", "sue"])]
+    assert "row-level security" in refused(lambda: AuditEvent.objects.create(actor="x", action="x"))
 
 
 def test_rows_follow_the_scope_and_end_with_it(sql: Sql, acme: Client, stranger: Client) -> None:
@@ -149,7 +183,6 @@ def signed(scope: str, issued: int) -> bytes:
         "SELECT * FROM tenancy.keys",
         "COPY tenancy.keys TO STDOUT",
         "INSERT INTO tenancy.keys VALUES ('process', '', '')",
-        "SELECT tenancy.hmac('', '', '')",
         "CREATE FUNCTION tenancy.bound2() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE TABLE public.mine (id int)",
         "CREATE TEMPORARY TABLE pg_temp_mine (id int)",

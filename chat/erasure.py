@@ -1,0 +1,9 @@
+"""What a deleted client leaves of its chats outside the database: tapes and cached answers."""
+
+from tenants import erasure
+
+
+def register() -> None:
+    """Have them erased with their client."""
+    erasure.register_keys("cached answers", "answer:CLIENT:*", "answers:CLIENT:*")
+    erasure.register_keys("tapes", "tape:CLIENT:*", "followed:CLIENT:*")
