@@ -37,7 +37,7 @@ async def get(key: str) -> dict[str, Any] | None:
         if not settings.REDIS_URL:
             return cache.get(key)
         async with asyncio.timeout(DEADLINE):
-            found = await tapes.redis_client().get(key)
+            found = await tapes.client().get(key)
         return json.loads(found) if found else None
     except Exception:  # noqa: BLE001 - an answer can always be made anew
         log.warning("answer cache is away")
@@ -50,6 +50,6 @@ async def put(key: str, answer: dict[str, Any]) -> None:
             return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
         if settings.ANSWER_CACHE_SECONDS:
             async with asyncio.timeout(DEADLINE):
-                await tapes.redis_client().set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
+                await tapes.client().set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
     except Exception:  # noqa: BLE001 - likewise
         log.warning("answer cache is away")

@@ -32,7 +32,7 @@ USES = {
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
     "config/health.py",  # SELECT 1
-    "chat/tapes.py",  # a pipeline of Redis, no SQL
+    "chat/tapes/recorder.py",  # a pipeline of Redis, no SQL
 }
 
 
