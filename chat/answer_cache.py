@@ -40,7 +40,7 @@ async def get(key: str) -> dict[str, Any] | None:
         if not settings.REDIS_URL:
             return cache.get(key)
         async with asyncio.timeout(DEADLINE):
-            found = await tapes.redis_client().get(key)
+            found = await tapes.client().get(key)
         return json.loads(found) if found else None
     except Exception:  # noqa: BLE001 - an answer can always be made anew
         log.warning("answer cache is away")
@@ -56,26 +56,25 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
             return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
         if settings.ANSWER_CACHE_SECONDS:
             async with asyncio.timeout(DEADLINE):
-                pipe = tapes.redis_client().pipeline(transaction=False)
+                pipe = tapes.client().pipeline(transaction=False)
                 pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
                 pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
                 pipe.set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
                 await pipe.execute()
                 if await tapes.erased(run.question.client.pk, run.trace_id):
-                    await tapes.redis_client().delete(key, session)
+                    await tapes.client().delete(key, session)
     except Exception:  # noqa: BLE001 - likewise
         log.warning("answer cache is away")
 
 
 async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:
-    """Forget what was remembered of a session; how many answers. Raises what Redis raises."""
+    """Forget what was remembered of a session; how many answers. Raises tapes.Away."""
     session = _of_session(client_id, session_id)
     if not settings.REDIS_URL:
         keys = cache.get(session, [])
         cache.delete_many([session, *keys])
         return len(keys)
-    async with asyncio.timeout(tapes.DEADLINE):
-        redis = tapes.redis_client()
+    async with tapes.step() as redis:
         keys = await redis.smembers(session)  # type: ignore[misc]
         return max(0, await redis.delete(session, *keys) - 1) if keys else 0
 

@@ -47,7 +47,7 @@ async def close(client_id: uuid.UUID, trace_id: uuid.UUID, *, surely: bool = Fal
         ended = record is not None and record.events[-1].final
         if record is not None and not (ended or surely) and await tapes.is_alive(record.owner):
             return False
-    except tapes.FAILURES:
+    except tapes.Away:
         pass
     if record is None:
         return surely and await _complete(client_id, trace_id, Result(outcome=Outcome.FAILED))
@@ -98,4 +98,4 @@ def _from_before(created: float) -> bool:
     return not settings.REDIS_URL and created < _started
 
 
-tapes.close_dead = close
+tapes.when_dead(close)

@@ -96,7 +96,7 @@ class Tape:
     async def follow(self, after: int = 0, patience: float = 3600) -> AsyncGenerator[tuple[int, list[Event]]]:
         """(number of the first, events): what comes after the event numbered `after`, to the final one, in as few
         parts as there are. An empty part means `patience` seconds of silence."""
-        loop = asyncio.get_running_loop()
+        bell = _Bell(patience)
         self._followers += 1
         try:
             while not (self._cut or (after >= len(self.events) == self._shown and self.finished)):
@@ -105,16 +105,13 @@ class Tape:
                     first, after = after + 1, self._shown
                     yield first, part
                     continue
-                waiter = loop.create_future()
+                waiter = bell.waiter()
                 self._waiters.append(waiter)
-                timer = loop.call_later(patience, _wake, waiter)
-                try:
-                    await waiter
-                finally:
-                    timer.cancel()
+                await waiter
                 if after >= self._shown and not self.finished and not self._cut:
                     yield after + 1, []
         finally:
+            bell.stop()
             self._followers -= 1
             self.expect_followers()
 
@@ -141,6 +138,34 @@ class Tape:
                     return self.stop()
         finally:
             self._leaving = None
+
+
+class _Bell:
+    """Wakes one follower out of too long a silence. Its timer is set once and looks again when it rings: setting one
+    for each piece would leave thousands of cancelled ones in the event loop."""
+
+    def __init__(self, patience: float):
+        self._loop = asyncio.get_running_loop()
+        self._patience = patience
+        self._since = self._loop.time()
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer = self._loop.call_later(patience, self._ring)
+
+    def waiter(self) -> "asyncio.Future[None]":
+        """What to wait for from now on; it ends after `patience` seconds at the latest."""
+        self._since = self._loop.time()
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        due = self._since + self._patience
+        if due <= self._loop.time() and self._waiter is not None:
+            _wake(self._waiter)
+            due = self._loop.time() + self._patience
+        self._timer = self._loop.call_at(due, self._ring)
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:

@@ -68,13 +68,13 @@ def erase(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> dic
             time.sleep(tapes.HEARTBEAT + 0.5)
         outside(client_id, session_id, traces)
         after = outside(client_id, session_id, traces)  # finds nothing
-    except tapes.FAILURES as error:
+    except tapes.Away as error:
         raise ApiError("SERVICE_UNAVAILABLE", "This can't be erased right now. Please try again.") from error
     return _finish(receipt, after)
 
 
 async def erase_outside(client_id: uuid.UUID, session_id: uuid.UUID, traces: list[uuid.UUID]) -> dict[str, int]:
-    """Erase what is remembered of a session outside the database; how much there was. Raises tapes.FAILURES."""
+    """Erase what is remembered of a session outside the database; how much there was. Raises tapes.Away."""
     recordings = await tapes.recorded(client_id, traces)
     await tapes.erase(client_id, traces)
     return {"recordings": recordings, "cachedAnswers": await answer_cache.erase(client_id, session_id)}

@@ -1,5 +1,6 @@
 """What the first question would wait seconds for is loaded beside the start: LangGraph, SDKs, the embedding model."""
 
+import gc
 import threading
 
 import structlog
@@ -22,3 +23,5 @@ def _load() -> None:
             load()
         except Exception:
             log.exception("preload")
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a full collection would walk through its 275,000 objects, for 0.2 s

@@ -76,18 +76,17 @@ def _live(ranked: Sequence[tuple[uuid.UUID, float]], batch: int) -> Iterator[tup
         scores = dict(ranked[at : at + batch])
         chunks = {row[0]: row for row in statements.select(Chunk, CHUNK, id=list(scores))}
         versions = list({row[1] for row in chunks.values()})
-        live = {row[0]: row[1:] for row in statements.select(Document, DOCUMENT, live=versions)} if versions else {}
+        live = {row[0]: row for row in statements.select(Document, DOCUMENT, live=versions)} if versions else {}
         for pk, score in scores.items():
             if pk in chunks and chunks[pk][1] in live:
-                document_id, title = live[chunks[pk][1]]
-                yield _passage(chunks[pk], document_id, title, score)
+                yield _passage(chunks[pk], live[chunks[pk][1]], score)
 
 
-def _passage(row: tuple[Any, ...], document_id: str, title: str, score: float) -> tuple[Passage, int]:
-    id, version_id, text, start, end, page, page_to, index, headings, tokens = row
-    passage = Passage(
-        id, document_id, title, text, start, end, page, page_to, index, tuple(headings), score, version_id
-    )
+def _passage(chunk: tuple[Any, ...], document: tuple[Any, ...], score: float) -> tuple[Passage, int]:
+    id, version_id, text, start, end, page, page_to, index, headings, tokens = chunk
+    _, document_id, title = document
+    headings = tuple(headings)
+    passage = Passage(id, document_id, title, text, start, end, page, page_to, index, headings, score, version_id)
     return passage, tokens
 
 

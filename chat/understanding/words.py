@@ -45,6 +45,7 @@ def stems(text: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=2_000)  # sentences of the same passages are compared with answer after answer
 def stemmed(text: str) -> frozenset[str]:
     return frozenset(stems(text))
 

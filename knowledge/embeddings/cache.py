@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import redis
 import structlog
 from django.conf import settings
 from django.core.cache import cache
@@ -79,19 +78,23 @@ class CachedEmbedder:
     def _read(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
         found: dict[str, bytes] = {}
         if settings.REDIS_URL:
+            from redis import RedisError  # takes most of a second to import; without REDIS_URL it is never loaded
+
             try:
                 for at in range(0, len(keys), READ_AT_ONCE):
                     found |= cache.get_many(keys[at : at + READ_AT_ONCE])
-            except redis.RedisError as error:
+            except RedisError as error:
                 log.warning("embedding cache unreachable", error=cause_of(error))
         return {key: np.frombuffer(data, np.float32).reshape(-1, self.dimensions) for key, data in found.items()}
 
 
 def _write(vectors: dict[str, np.ndarray]) -> None:
     if settings.REDIS_URL and vectors:
+        from redis import RedisError
+
         try:
             cache.set_many({key: array.tobytes() for key, array in vectors.items()}, KEEP_SECONDS)
-        except redis.RedisError as error:
+        except RedisError as error:
             log.warning("embedding cache unreachable", error=cause_of(error))
 
 

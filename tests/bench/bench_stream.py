@@ -13,6 +13,8 @@ from tests.bench.load import Plan
 FIRST, GAP, PIECES = 0.2, 0.02, 50  # seconds, seconds, pieces
 IDEAL = FIRST + GAP * (PIECES - 1)
 ROUNDS = ((1, 8), (50, 4), (200, 3))  # (visitors, questions of each)
+ADDED = {1: 10, 50: 15, 200: 150}  # goals: ms to the first piece, by visitors
+CPU, WHOLE = 15, 1.08
 
 
 def main() -> None:
@@ -20,7 +22,10 @@ def main() -> None:
         json_headers = {"content-type": "application/json"}
         body = json.dumps({"model": "bench", "stream": True, "messages": [{"role": "user", "content": "Boots {n}?"}]})
         direct = Plan(provider.port, "/v1/chat/completions", json_headers, body, "Boots", "[DONE]", 1, 1)
-        print(f"{'':8}{'visitors':>9}{'first ms':>10}{'p95':>8}{'added':>8}{'whole/ideal':>13}{'CPU ms/stream':>15}")
+        print(
+            f"{'':8}{'visitors':>9}{'first ms':>10}{'p95':>8}{'added':>8}{'goal':>15}"
+            f"{'whole/ideal':>13}{'goal':>15}{'CPU ms/stream':>15}{'goal':>13}"
+        )
         base = {visitors: measure("direct", direct, provider, visitors, asks, None) for visitors, asks in ROUNDS}
         with stage.relay(directory, provider.port) as relay:
             plan = Plan(relay.port, "/chat", json_headers, body, "Boots", "[DONE]", 1, 1)
@@ -47,9 +52,13 @@ def measure(
     seen = stage.run_load(stage.with_visitors(plan, visitors, asks, seed))
     cpu = (server.cpu() - before) / max(1, len(seen.whole)) * 1000
     median = stage.ms(seen.first)
-    added = "" if base is None else f"{median - base:.1f}"
+    added = 0.0 if base is None else median - base
     whole = stage.ms(seen.whole) / 1000 / IDEAL
-    row = f"{name:8}{visitors:>9}{median:>10.1f}{stage.ms(seen.first, 95):>8.0f}{added:>8}{whole:>13.3f}{cpu:>15.1f}"
+    goals = ["", "", ""]
+    if name == "product":
+        goals = [stage.judged(added, ADDED[visitors]), stage.judged(whole, WHOLE), stage.judged(cpu, CPU)]
+    row = f"{name:8}{visitors:>9}{median:>10.1f}{stage.ms(seen.first, 95):>8.0f}{added:>8.1f}{goals[0]:>15}"
+    row += f"{whole:>13.3f}{goals[1]:>15}{cpu:>15.1f}{goals[2]:>13}"
     print(row, flush=True)
     if seen.failures:
         print(f"  {len(seen.failures)} failed: {seen.failures[0]}", flush=True)

@@ -75,6 +75,15 @@ def provider(directory: Path, first: float, gap: float, pieces: int) -> Iterator
 
 
 @contextlib.contextmanager
+def embedder(directory: Path) -> Iterator[Served]:
+    """A provider of embeddings that answers at once."""
+    port = services.free_port()
+    command = [sys.executable, "-m", "tests.bench.embedder", str(port)]
+    with process(command, port, dict(os.environ), directory / "embedder.log") as served:
+        yield served
+
+
+@contextlib.contextmanager
 def relay(directory: Path, provider_port: int) -> Iterator[Served]:
     port = services.free_port()
     environment = {**os.environ, "PROVIDER": f"http://127.0.0.1:{provider_port}/v1"}
@@ -145,6 +154,12 @@ def run_load(plan: Plan) -> Seen:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return Seen(**json.loads(done.stdout))
+
+
+def judged(value: float, goal: float, *, at_least: bool = False) -> str:
+    """A goal, and whether the value beside it reaches it."""
+    reached = value >= goal if at_least else value <= goal
+    return f"{'>=' if at_least else '<='} {goal:g}{'' if reached else ' MISSED'}"
 
 
 def with_visitors(plan: Plan, visitors: int, asks: int, seed: int) -> Plan:

@@ -12,6 +12,7 @@ from chat import sweeper, tapes
 from chat.door import in_thread
 from chat.models import Message
 from chat.tape import Event
+from chat.tapes.house import house
 from tenants.models import Client
 from tenants.scoping import client_scope
 from tenants.visitors import session_token
@@ -119,13 +120,13 @@ async def test_an_answer_whose_process_died_is_closed_and_billed_as_far_as_known
     provider.script(paced(openai_events(["You have ", "60 days ", "or "] + ["more "] * 100), 0.01, 0.1))
     async with leaving(acme_key) as visitor:
         await pieces_of(visitor, 2)
-        house = tapes._house()
+        redis = tapes.client()
         (tape,) = tapes.running()
         assert await sweeper.sweep() == 0  # it lives
         tape.events[-1:] = []  # from here on as another process sees it
-        house.tapes.clear()
-        monkeypatch.setattr(tapes, "PROCESS", "another")
-        await house.redis().delete(*[key async for key in house.redis().scan_iter("alive:*")])
+        house().tapes.clear()
+        monkeypatch.setattr("chat.tapes.records.PROCESS", "another")
+        await redis.delete(*[key async for key in redis.scan_iter("alive:*")])
         assert await sweeper.sweep() == 1
     (row,), (records, reserved) = await stored(shop), await books(shop)
     assert (row.outcome, row.error_code) == ("failed", "SERVICE_UNAVAILABLE")
@@ -140,9 +141,8 @@ async def test_an_answer_whose_process_died_is_closed_and_billed_as_far_as_known
 async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Client, settings: Settings) -> None:
     """The follower's own process finds out, within seconds."""
     trace_id, session_id = uuid.uuid4(), uuid.uuid4()
-    house = tapes._house()
     fields = {"events": '[["start", {}], ["chunk", "You"]]', "owner": "dead", "session": str(session_id)}
-    await house.redis().xadd(f"tape:{shop.pk}:{trace_id}", fields, id="2-0")
+    await tapes.client().xadd(f"tape:{shop.pk}:{trace_id}", fields, id="2-0")
     tape = await tapes.find(shop.pk, trace_id)
     assert tape is not None and tape.session_id == session_id
     async with asyncio.timeout(10):

@@ -16,6 +16,7 @@ from billing import limits
 from billing.models import UsageRecord
 from chat import tapes
 from chat.door import in_thread
+from chat.tapes.house import house
 from knowledge.embeddings import cache as embeddings
 from tenants import erasure
 from tenants.models import AuditEvent, Client, StaffMember
@@ -73,7 +74,7 @@ async def found(client: Client, qdrant: SmallQdrant, directory: Path) -> dict[st
         "redis": redis_with(text, id),
         "files": files_with(directory, text),
         "points": points_with(qdrant, id),
-        "tapes": sum(tape.client_id == client.pk for tape in tapes._house().tapes.values()),
+        "tapes": sum(tape.client_id == client.pk for tape in house().tapes.values()),
         "questions": len(embeddings._questions._entries),
     }
 

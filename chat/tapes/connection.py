@@ -1,0 +1,54 @@
+"""The only door of the tapes to Redis: one client an event loop, a deadline for every step, one error."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+
+if TYPE_CHECKING:  # redis takes most of a second to import; without REDIS_URL it is never loaded
+    from redis.asyncio import Redis
+
+DEADLINE = 1.0  # seconds for one step
+CONNECTIONS = 16
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, "Redis"]] = WeakKeyDictionary()
+
+
+class Away(Exception):
+    """Redis did not do a step in time; the text names the error."""
+
+
+@asynccontextmanager
+async def step(seconds: float = DEADLINE) -> AsyncIterator["Redis"]:
+    """Do something with the client within `seconds`; whatever goes wrong with Redis is Away."""
+    from redis.exceptions import RedisError
+
+    try:
+        async with asyncio.timeout(seconds):
+            yield client()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Away(type(error).__name__) from error
+
+
+def client() -> "Redis":
+    """This loop's client, with connections of its own: a blocking read must not take one from the limits."""
+    loop = asyncio.get_running_loop()
+    url, found = _clients.get(loop, ("", None))
+    if found is None or url != settings.REDIS_URL:
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        pool = BlockingConnectionPool.from_url(
+            settings.REDIS_URL,
+            max_connections=CONNECTIONS,
+            timeout=DEADLINE,
+            socket_connect_timeout=DEADLINE,
+            retry=Retry(NoBackoff(), 0),
+        )
+        found = Redis(connection_pool=pool)
+        _clients[loop] = settings.REDIS_URL, found
+    return found

@@ -1,0 +1,137 @@
+"""Reads along with answers that other processes make."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import structlog
+
+from chat import background
+from chat.tape import Tape
+from chat.tapes.connection import DEADLINE, Away, step
+from chat.tapes.records import HEARTBEAT, Id, Incomplete, Record, alive, followed, interrupted, key_of, new_events
+
+log = structlog.get_logger(__name__)
+
+REST = 1.0  # seconds to leave a failed Redis alone
+BLOCK_MS = 200  # how long a follower from elsewhere may wait to be read along with the others
+LOST_AFTER = 8.0  # seconds without Redis until followers of answers made elsewhere are told
+
+Close = Callable[[uuid.UUID, uuid.UUID], Awaitable[bool]]
+
+
+class Reader:
+    """Follows answers made by other processes: a mirror of each, all read by one blocking call."""
+
+    def __init__(self) -> None:
+        self.mirrors: dict[Id, Tape] = {}
+        self._records: dict[Id, Record] = {}
+        self._found: dict[Id, float] = {}  # when somebody last asked for it
+        self._task: asyncio.Task | None = None
+
+    def mirror(self, client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
+        """The mirror that somebody follows already."""
+        if (client_id, trace_id) in self.mirrors:
+            self._found[client_id, trace_id] = time.monotonic()
+        return self.mirrors.get((client_id, trace_id))
+
+    def follow(self, record: Record) -> Tape:
+        """The mirror of an answer; it goes when nobody follows it any more."""
+        id = record.client_id, record.trace_id
+        self._found[id] = time.monotonic()
+        if mirror := self.mirrors.get(id):
+            return mirror
+        mirror = Tape(record.client_id, record.session_id, record.trace_id)
+        mirror.append(*record.events)
+        if mirror.finished:
+            del self._found[id]
+        else:
+            self.mirrors[id], self._records[id] = mirror, record
+            if self._task is None or self._task.done():
+                self._task = background.start(self._run())
+        return mirror
+
+    async def _run(self) -> None:
+        checked = answered = time.monotonic()
+        while self.mirrors:
+            try:
+                await self._read_on()
+                now = answered = time.monotonic()
+                if now - checked > HEARTBEAT:
+                    checked = now
+                    self._drop_unfollowed()
+                    await self._tell_owners()
+            except Away as error:
+                log.warning("answers made elsewhere can't be followed", error=str(error))
+                if time.monotonic() - answered > LOST_AFTER:
+                    self._give_up(list(self.mirrors))
+                await asyncio.sleep(REST)
+
+    async def _read_on(self) -> None:
+        places: dict[Any, Any] = {key_of(*id): record.last_id for id, record in self._records.items()}
+        async with step(DEADLINE + BLOCK_MS / 1000) as redis:
+            replies: Any = await redis.xread(places, block=BLOCK_MS)
+        for key, entries in replies or []:
+            _, client_id, trace_id = key.decode().split(":")
+            id = uuid.UUID(client_id), uuid.UUID(trace_id)
+            if id not in self.mirrors:
+                continue
+            self._records[id].last_id = entries[-1][0]
+            for entry_id, fields in entries:
+                self._add(self.mirrors[id], entry_id, fields)
+            if self.mirrors[id].finished:
+                self.drop(id)
+
+    def _add(self, mirror: Tape, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+        """What an entry has that the mirror has not; a mirror that is younger than this reading has some already."""
+        try:
+            mirror.append(*new_events(len(mirror.events), entry_id, fields))
+        except Incomplete:
+            mirror.append(interrupted(mirror.trace_id))
+
+    async def _tell_owners(self) -> None:
+        """Tell that somebody follows here, and ask who still lives; what a dead process left is closed."""
+        if not self._records:
+            return
+        owners = sorted({record.owner for record in self._records.values()})
+        async with step() as redis:
+            pipe = redis.pipeline(transaction=False)
+            for id in self.mirrors:
+                pipe.set(followed(*id), 1, px=int(3 * HEARTBEAT * 1000))
+            pipe.mget([alive(owner) for owner in owners])
+            living = dict(zip(owners, (await pipe.execute())[-1], strict=True))
+        for id in [id for id, record in self._records.items() if not living[record.owner]]:
+            if not await _close(*id):
+                self._give_up([id])
+
+    def _give_up(self, ids: Iterable[Id]) -> None:
+        for id in ids:
+            self.mirrors[id].append(interrupted(id[1]))
+            self.drop(id)
+
+    def _drop_unfollowed(self) -> None:
+        """Whoever just found a mirror is about to follow it."""
+        old = time.monotonic() - 2 * HEARTBEAT
+        for id in [id for id, mirror in self.mirrors.items() if not mirror.followed and self._found[id] < old]:
+            self.drop(id)
+
+    def drop(self, id: Id) -> None:
+        """Read along no longer."""
+        self.mirrors.pop(id, None)
+        self._records.pop(id, None)
+        self._found.pop(id, None)
+
+
+async def _nobody_closes(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
+    return False
+
+
+_close: Close = _nobody_closes
+
+
+def when_dead(close: Close) -> None:
+    """Have `close` complete the row and the record of an answer whose process died; chat/sweeper.py sets it."""
+    global _close
+    _close = close
