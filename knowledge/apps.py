@@ -5,6 +5,6 @@ class KnowledgeConfig(AppConfig):
     name = "knowledge"
 
     def ready(self) -> None:
-        from knowledge import erasure
+        from knowledge import checks, erasure  # noqa: F401 - checks register themselves
 
         erasure.register()
