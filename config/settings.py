@@ -186,6 +186,11 @@ PARSE_MEMORY_MB = env.int("PARSE_MEMORY_MB", default=512)
 PARSE_MAX_CHARACTERS = env.int("PARSE_MAX_CHARACTERS", default=5_000_000)
 PARSE_MAX_PAGES = env.int("PARSE_MAX_PAGES", default=5_000)
 PARSE_MAX_ROWS = env.int("PARSE_MAX_ROWS", default=100_000)
+# Text recognition for scans, with the extra `ocr`; the memory is PARSE_MEMORY_MB's too.
+OCR = env.bool("OCR", default=False)
+OCR_LANGUAGES = env.str("OCR_LANGUAGES", default="eng")
+OCR_SECONDS = env.float("OCR_SECONDS", default=180.0)
+OCR_DATA = env.str("OCR_DATA", default=f"{sys.prefix}/share/tessdata")  # where the languages' wheels put it
 # What one document may cost to embed; checked before anything is sent or billed.
 MAX_DOCUMENT_CHUNKS = env.int("MAX_DOCUMENT_CHUNKS", default=5_000)
 MAX_EMBEDDED_CHARACTERS = env.int("MAX_EMBEDDED_CHARACTERS", default=10_000_000)

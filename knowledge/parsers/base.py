@@ -36,7 +36,13 @@ class Limits:
     characters: int
     pages: int
     rows: int
+    ocr_languages: str = ""  # as Tesseract names them, "eng+deu"
+    ocr_data: str = ""  # the directory of their data
 
 
 class ParseError(Exception):
     """The document cannot be read. The text is for the person who uploaded it: plain, with nothing internal."""
+
+
+class NoTextLayer(ParseError):
+    """The pages are pictures."""

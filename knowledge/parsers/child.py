@@ -18,10 +18,10 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from knowledge.parsers import csv, docx, pdf, txt
-from knowledge.parsers.base import Limits, Parsed, ParseError
+from knowledge.parsers import csv, docx, ocr, pdf, txt
+from knowledge.parsers.base import Limits, NoTextLayer, Parsed, ParseError
 
-READERS = {"pdf": pdf.read, "docx": docx.read, "txt": txt.read, "csv": csv.read}
+READERS = {"pdf": pdf.read, "docx": docx.read, "txt": txt.read, "csv": csv.read, "scan": ocr.read}
 OUT_OF_MEMORY = 3  # exit statuses of a fork
 LOADED_PYPDF = 4
 MAX_ANSWER_BYTES = 256 * 1024 * 1024  # far above any honest answer; the reader's own limits are in characters
@@ -126,7 +126,7 @@ def _answer(path: str, file_type: str, limits: Limits) -> bytes:
     try:
         return _encode(READERS[file_type](path, limits))
     except ParseError as error:
-        return json.dumps({"error": str(error)}).encode()
+        return json.dumps({"error": str(error), "scan": isinstance(error, NoTextLayer)}).encode()
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged file may raise anything in a library

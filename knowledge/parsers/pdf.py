@@ -11,7 +11,7 @@ import pypdfium2
 from pypdfium2 import raw
 
 from knowledge.parsers import pdf_layout
-from knowledge.parsers.base import Limits, Parsed, ParseError
+from knowledge.parsers.base import Limits, NoTextLayer, Parsed, ParseError
 from knowledge.parsers.pdf_layout import is_item
 from knowledge.parsers.pdf_shapes import Cell, Line, Page
 from knowledge.parsers.text import TextBuilder
@@ -61,7 +61,7 @@ def read(path: str, limits: Limits) -> Parsed:
     builder = TextBuilder(limits)
     pdf_layout.build(pages, builder)
     if not builder.length:
-        raise ParseError(NO_TEXT if pages else "The PDF has no pages.")
+        raise NoTextLayer(NO_TEXT) if pages else ParseError("The PDF has no pages.")
     return builder.parsed(len(pages))
 
 

@@ -9,10 +9,11 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from knowledge.parsers.base import Block, Limits, Parsed, ParseError
+from knowledge.parsers.base import Block, Limits, NoTextLayer, Parsed, ParseError
 
 log = logging.getLogger("knowledge.parsers")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +37,7 @@ class Child:
             [sys.executable, "-I", "-c", START, str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=environment | {"OMP_THREAD_LIMIT": "1"},  # a fork may start no threads; Tesseract would
             bufsize=0,
             start_new_session=True,  # Ctrl-C is for us; the child ends when its input does
         )
@@ -98,9 +99,22 @@ def close_children() -> None:
 def parse(path: Path, file_type: str) -> Parsed:
     """Read a file of type "pdf", "docx", "txt" or "csv" in a child process with limits. Raises ParseError.
 
-    Blocks its thread for at most the limit on wall time (settings.PARSE_SECONDS) and a grace of seconds.
+    Blocks its thread for at most the limit on wall time (settings.PARSE_SECONDS) and a grace of seconds; for a
+    scan, where the setting OCR is on, for as much of settings.OCR_SECONDS on top.
     """
+    from django.conf import settings  # here, because the child imports this package and does without Django
+
     limits = configured_limits()
+    try:
+        return _parse(path, file_type, limits)
+    except NoTextLayer:
+        if not settings.OCR:
+            raise
+    ocr = {"ocr_languages": settings.OCR_LANGUAGES, "ocr_data": settings.OCR_DATA}
+    return _parse(path, "scan", replace(limits, seconds=settings.OCR_SECONDS, **ocr))
+
+
+def _parse(path: Path, file_type: str, limits: Limits) -> Parsed:
     try:
         outcome, answer = read_in_child(path, file_type, limits)
     except ChildLost as lost:  # it may have ended while idle: a fresh one decides
@@ -114,7 +128,7 @@ def parse(path: Path, file_type: str) -> Parsed:
 
 
 def configured_limits() -> Limits:
-    from django.conf import settings  # here, because the child imports this package and does without Django
+    from django.conf import settings
 
     return Limits(
         seconds=settings.PARSE_SECONDS,
@@ -153,7 +167,7 @@ def _result(outcome: dict[str, Any], answer: bytes, limits: Limits) -> Parsed:
         raise ParseError("The file could not be read: it is damaged or needs too much memory.")
     value = json.loads(answer)
     if "error" in value:
-        raise ParseError(value["error"])
+        raise (NoTextLayer if value["scan"] else ParseError)(value["error"])
     if "damaged" in value:
         log.info("A damaged file: %s", value["damaged"])
         raise ParseError("The file could not be read: it is damaged.")

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import docx
+import pypdfium2
 from docx.document import Document
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from knowledge.parsers import Parsed, parse
@@ -52,6 +54,19 @@ def make_scan(pages: int = 1) -> bytes:
             if number:
                 canvas.showPage()
             canvas.rect(72, 72, 300, 500, fill=1)
+
+    return draw_pdf(draw)
+
+
+def scanned(pdf: bytes) -> bytes:
+    """A PDF as it comes back from a printer and a scanner: a picture of each page, a little grey."""
+
+    def draw(canvas: Canvas) -> None:
+        for number, page in enumerate(pypdfium2.PdfDocument(pdf)):
+            if number:
+                canvas.showPage()
+            picture = page.render(scale=2).to_pil().convert("L").point(lambda shade: 30 + shade * 4 // 5)
+            canvas.drawImage(ImageReader(picture), 0, 0, *A4)
 
     return draw_pdf(draw)
 

@@ -1,6 +1,7 @@
 """Vectors rebuilt from rows, moved to another model while questions are answered, and compared with the rows."""
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -113,6 +114,30 @@ def test_another_model_is_filled_beside_the_live_one_and_then_answers(
     with pytest.raises(CommandError, match="Run the command again"):
         call_command("reindex")
     assert reindex.live_model() == NEW and len(points(acme)) == 4
+
+
+def test_every_question_during_a_move_is_answered(
+    acme: Client, provider: Provider, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindex, "SETTLE_SECONDS", 3.0)
+    learn(acme)
+    want(settings, NEW)
+    answered: list[bool] = []
+    moved = threading.Event()
+
+    def ask() -> None:
+        while not moved.is_set():
+            answered.append(answers(acme))
+
+    visitor = threading.Thread(target=ask)
+    visitor.start()
+    try:
+        reindex.move(NEW)
+    finally:
+        moved.set()
+        visitor.join()
+    assert len(answered) > 3 and all(answered)
+    assert reindex.live_model() == NEW and count(acme, OLD) == 0
 
 
 def test_a_move_that_was_cut_short_goes_on_where_it_was(acme: Client, provider: Provider, settings: Settings) -> None:
