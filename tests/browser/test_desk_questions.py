@@ -35,7 +35,7 @@ class Desk:
         self.context.set_default_timeout(20_000)
         self.page: Page = self.context.new_page()
         self.wrong: list[str] = []
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("pageerror", lambda error: self.wrong.append(f"{self.page.url}: {error}"))
         self.page.on("console", lambda m: self.wrong.append(m.text) if "Policy" in m.text else None)
         self.page.on("response", lambda r: self.wrong.append(r.url) if r.status >= 500 else None)
         self.page.on("dialog", lambda dialog: dialog.accept())
@@ -107,7 +107,7 @@ def test_a_gap_is_found_answered_and_resolved(desk: Desk) -> None:
     desk.page.get_by_role("link", name="conversation").first.click()
     expect(desk.page).to_have_url(re.compile("/admin/chat/session/"))
     desk.go("/admin/chat/gap/?q=camper")
-    desk.page.locator("#result_list").get_by_role("link").first.click()
+    desk.page.locator("#result_list tbody").get_by_role("link").first.click()
     desk.press("Dismiss")
     desk.see("no longer shown here")
     desk.go("/admin/chat/gap/?state=dismissed")
@@ -171,7 +171,7 @@ def test_a_conversation_is_found_read_exported_and_erased(desk: Desk) -> None:
     desk.shot("conversations")
     desk.go("/admin/chat/session/?with=slow")
     expect(desk.page.locator("#result_list tbody tr")).to_have_count(1)
-    desk.page.locator("#result_list").get_by_role("link").first.click()
+    desk.page.locator("#result_list tbody").get_by_role("link").first.click()
     desk.see("That was not my question.")
     desk.page.get_by_text("1 source").click()
     desk.see("Boots go back within 60 days.")
@@ -198,18 +198,18 @@ def test_the_pages_are_as_readable_in_the_dark(browser: Browser, product: Produc
     for name, path in pages.items():
         dark.go(path)
         dark.shot(f"dark-{name}")
-        link = dark.page.locator("#result_list").get_by_role("link").first
+        link = dark.page.locator("#result_list tbody").get_by_role("link").first
         link.click()
         dark.page.locator(".desk-panel").first.wait_for()
         dark.shot(f"dark-{name}-page")
     dark.go("/admin/chat/evaluationrun/")
-    dark.page.locator("#result_list").get_by_role("link").first.click()
+    dark.page.locator("#result_list tbody").get_by_role("link").first.click()
     dark.page.locator(".desk-panel").first.wait_for()
     dark.shot("dark-run")
     dark.context.close()
     assert dark.wrong == []
     desk.go("/admin/tenants/client/")
-    desk.page.locator("#result_list").get_by_role("link").first.click()
+    desk.page.locator("#result_list tbody").get_by_role("link").first.click()
     retention = desk.page.locator("#retention")
     retention.get_by_label("Days", exact=True).fill("90")
     retention.get_by_role("button", name="Save").click()
