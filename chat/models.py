@@ -35,6 +35,7 @@ class Session(ClientOwned):
             models.Index(fields=["called"], condition=models.Q(called__isnull=False), name="waiting_for_a_person"),
         ]
         ordering = ("-last_seen",)
+        verbose_name = "conversation"
 
     def __str__(self) -> str:
         return str(self.session_id)

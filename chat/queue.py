@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 # Minutes between runs that nobody asked for. Retention looks every hour, as days end at another hour in other zones.
 SCHEDULE = {"group_gaps": 5, "follow_up_gaps": 1, "run_question_sets": 5, "apply_retention": 60}
-FIRST_SECONDS = 10.0  # after the start, which has enough to do
+FIRST_SECONDS = 60.0  # after the start, which has enough to do
 AGAIN_SECONDS = 1.0  # until a job that has more to do runs again, in the thread
 
 _due: dict[str, float] = {}  # time.monotonic() of each job's next run, in the thread

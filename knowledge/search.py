@@ -1,4 +1,4 @@
-"""A question to the client's passages that may answer it: the only door through which chat reaches knowledge."""
+"""A question to the client's passages that may answer it: the only door through which chat reads knowledge."""
 
 import asyncio
 import uuid

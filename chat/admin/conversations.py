@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -63,6 +63,13 @@ def _said(words: str) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=newest, text__icontains=words)
 
 
+def _tell_of_bound(request: HttpRequest) -> None:
+    """Where there are more messages than a search looks at, say so to who searches for words."""
+    words = request.GET.get("q", "")
+    if words and _id(words) is None and Message.objects.order_by("-created")[SEARCHED : SEARCHED + 1].exists():
+        messages.info(request, f"Words are looked for in the newest {SEARCHED:,} messages.")
+
+
 def _id(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text.strip())
@@ -74,9 +81,9 @@ def _id(text: str) -> uuid.UUID | None:
 class SessionAdmin(ReadOnly, DeskAdmin):
     """A conversation is read as its visitor saw it, with what only we know beside it."""
 
-    list_display = ("session_id", "client", "first_question", "person", "created", "last_seen")
+    list_display = ("first_question", "client", "person", "created", "last_seen")
     search_fields = ("session_id",)
-    search_help_text = f"Search by words of the newest {SEARCHED:,} messages, or by a session's or request's id"
+    search_help_text = "Search by words said, or by an id"
     list_filter = (WithAnswer, WithPerson, CLIENT_FILTER)
     list_select_related = ("client",)
 
@@ -98,7 +105,12 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     @display(description="first question")
     def first_question(self, session: Any) -> str:
-        return Truncator(session.question or "").chars(80)
+        return Truncator(session.question or "(nothing was said)").chars(80)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if self.has_view_permission(request):
+            _tell_of_bound(request)
+        return super().changelist_view(request, extra_context)
 
     @display(description="person", label={"waiting": "warning", "answering": "success"})
     def person(self, session: Session) -> tuple[str, str] | None:
@@ -212,9 +224,14 @@ class MessageAdmin(ReadOnly, DeskAdmin):
     list_display = ("created", "client", "role", "said", "state", "model", "last_token_ms", "rating", "conversation")
     list_filter = (WithAnswer, "outcome", "role", "rating", CLIENT_FILTER)
     search_fields = ("trace_id",)
-    search_help_text = f"Search by words of the newest {SEARCHED:,} messages, or by a request's trace id"
+    search_help_text = "Search by words said, or by a trace id"
     list_select_related = ("client",)
     ordering = ("-created", "-id")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if self.has_view_permission(request):
+            _tell_of_bound(request)
+        return super().changelist_view(request, extra_context)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only with the whole conversation."""

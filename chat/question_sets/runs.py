@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from chat import evaluation
 from chat.evaluation import Case, Outcome
+from chat.llms import choose
 from chat.question_sets.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -70,7 +71,7 @@ def begin(question_set: QuestionSet, person: str) -> EvaluationRun:
         started_by=person,
         total=len(questions),
         knowledge_version=client.knowledge_version,
-        model=client.model_in_use,
+        model=choose(client).id,
     )
     RunResult.objects.bulk_create(
         RunResult(

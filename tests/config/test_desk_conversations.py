@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import UsageRecord
+from chat.admin import conversations
 from chat.models import Message, Session
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
@@ -83,6 +84,16 @@ def test_search_finds_words_and_whole_ids_of_ones_own_clients(
     assert len(sessions(sue, "")) == 10
     assert len(sessions(sue, "?q=norway")) == 2
     assert len(sessions(sue, f"?client__id__exact={acme.pk}")) == 5
+
+
+def test_who_searches_more_than_can_be_searched_is_told(
+    told: dict[str, Message], own: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Words are looked for in the newest"
+    assert said not in own.get(f"{LIST}?q=norway").content.decode()
+    monkeypatch.setattr(conversations, "SEARCHED", 4)
+    assert said in own.get(f"{LIST}?q=norway").content.decode()
+    assert sessions(own, "?q=boots") == set()  # said before the newest four
 
 
 def test_the_transcript_is_what_the_visitor_saw_with_what_only_we_know(told: dict[str, Message], acme: Client) -> None:
