@@ -1,8 +1,8 @@
 """`/ws/desk/conversations/{id}`: a conversation as the staff watch it live, and their part in it.
 
 The admin's own session says who it is, asked again every second; who has lost the right is sent away.
-Texts are JSON. Sent: `turn` (its HTML, as on the transcript's page; again when it has changed), `state`, `typing`,
-`done` (a request was carried out, by its id) and `failed`. Received: `take`, `say`, `typing`, `return`.
+Texts are JSON. Sent: `turn` (its HTML, as on the transcript's page; again when it has changed), `state`, `done`
+(a request was carried out, by its id) and `failed`. Received: `take`, `say`, `typing`, `return`.
 
 Close codes:
     4401  not logged in any more, or no right to this conversation; before the connection is accepted, HTTP 403
@@ -96,7 +96,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         if message.get("type") == "typing":
             if self.state.get("mine"):
                 name = self.state["person"]
-                await feed.tell(seat.client_id, seat.session_id, "typing", role="staff", name=name)
+                await feed.tell(seat.client_id, seat.session_id, "typing", name=name)
             return
         await door.in_thread(act, self.scope, message)
         await feed.tell(seat.client_id, seat.session_id)
@@ -119,9 +119,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
                     if state != self.state:
                         self.state = state
                         await self._tell("state", **state)
-                for signal in await wait(LOOK_SECONDS):
-                    if signal["what"] == "typing" and signal["role"] == "visitor":
-                        await self._tell("typing")
+                await wait(LOOK_SECONDS)
 
     async def _tell(self, event: str, **data: Any) -> None:
         await self.send(json.dumps({"event": event, **data}, ensure_ascii=False))
