@@ -15,12 +15,14 @@ import contextlib
 import io
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.template.loader import render_to_string
@@ -35,7 +37,6 @@ from tenants.scoping import client_scope
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
-ALIVE_SECONDS = 15.0  # between two signs of life of the person who has the conversation
 TURNS_SHOWN = 100  # the latest
 LONGEST_TEXT = 64 * 1024
 open_connections: "set[DeskConsumer]" = set()
@@ -180,7 +181,8 @@ def look(scope: dict[str, Any], known: dict[int, tuple]) -> tuple[dict[str, Any]
         if session is None:
             raise ApiError("NOT_FOUND", "There is no such conversation.")
         mine = session.staff_user == seat.user.get_username() and seat.may_take
-        if mine and (timezone.now() - session.staff_seen).total_seconds() > ALIVE_SECONDS:  # type: ignore[operator]
+        due = timezone.now() - timedelta(seconds=settings.TAKEOVER_SECONDS / 4)
+        if mine and session.staff_seen is not None and session.staff_seen < due:
             takeover.still_here(seat.client_id, seat.session_id, seat.user)
         latest = list(session.messages.order_by("-pk")[:TURNS_SHOWN])[::-1]
     changed = [turn for turn in latest if known.get(turn.pk) != _looks(turn)]

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from chat.door import in_thread
 from chat.models import Session
+from chat.people import takeover
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.conversation import QUESTION, chat, sockets
@@ -153,6 +154,21 @@ def lose(loss: str) -> None:
         User.objects.update(is_active=False)
     else:
         StaffMember.objects.update(role=StaffMember.Role.BILLING)
+
+
+async def test_who_is_there_keeps_the_conversation_also_in_silence(
+    shop: Client, acme_key: str, provider: LlmServer, settings: Settings
+) -> None:
+    settings.TAKEOVER_SECONDS = 4
+    session, _ = await begin(acme_key)
+    desk = Desk(await in_thread(person, "sue", StaffMember.Role.SUPPORT), await in_thread(row_of, shop, session))
+    assert await desk.open()
+    assert await desk.say(type="take") == ""
+    await asyncio.sleep(5)
+    assert await in_thread(takeover.hand_back_abandoned) == []
+    await desk.wire.disconnect()
+    await asyncio.sleep(4.1)
+    assert await in_thread(takeover.hand_back_abandoned) == [(shop.pk, session)]
 
 
 async def test_an_erased_conversation_ends_it(shop: Client, acme_key: str, provider: LlmServer) -> None:
