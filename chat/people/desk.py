@@ -33,6 +33,7 @@ from chat.models import Message, Session
 from chat.people import feed, takeover
 from tenants import audit, staff
 from tenants.errors import ApiError, as_api_error
+from tenants.login import logged_in
 from tenants.scoping import client_scope
 
 log = structlog.get_logger(__name__)
@@ -199,7 +200,7 @@ def look(scope: dict[str, Any], known: dict[int, tuple]) -> tuple[dict[str, Any]
 
 def _seat(scope: dict[str, Any]) -> Seat:
     request = _request(scope)
-    user = staff.logged_in(request)
+    user = logged_in(request)
     if user is None or not user.has_perm("chat.view_session"):
         raise PermissionDenied
     with staff.scope(user):
