@@ -1,13 +1,16 @@
 """The way into the admin: name, password, and the code of an authenticator app where one is enrolled."""
 
+from importlib import import_module
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.core.exceptions import ValidationError
 from django_otp import devices_for_user, match_token
 from unfold.forms import AuthenticationForm
 
-from tenants import staff
+from tenants import staff, two_factor
 from tenants.audit import address_of
 
 LOCKED = "Too many wrong attempts. Wait {minutes} minutes, then try again."
@@ -47,3 +50,16 @@ class LoginForm(AuthenticationForm):
         ):
             self.user_cache = None
             raise self.get_invalid_login_error()
+
+
+def logged_in(request: Any) -> Any:
+    """The person at the desk behind a request's cookie, as the middlewares would find; None where there is none.
+
+    For doors that Django's middlewares don't serve; sets `request.session` and `request.user`.
+    """
+    store: Any = import_module(settings.SESSION_ENGINE)
+    request.session = store.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    request.user = user = get_user(request)
+    if not (user.is_active and getattr(user, "is_staff", False)) or staff.too_old(request):
+        return None
+    return None if settings.REQUIRE_TWO_FACTOR and not two_factor.enrolled(user) else user

@@ -5,17 +5,14 @@ import time
 import uuid
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tenants import two_factor
 from tenants.models import AuditEvent, StaffMember
 from tenants.scoping import client_scope, unscoped
 
@@ -92,19 +89,6 @@ def only_client(user: Any) -> uuid.UUID | None:
     """The one client that this person sees."""
     member = None if user.is_superuser else member_of(user)
     return member.client_id if member and member.role == StaffMember.Role.CLIENT else None
-
-
-def logged_in(request: Any) -> Any:
-    """The person at the desk behind a request's cookie, as the middlewares would find; None where there is none.
-
-    For doors that Django's middlewares don't serve; sets `request.session` and `request.user`.
-    """
-    store: Any = import_module(settings.SESSION_ENGINE)
-    request.session = store.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    request.user = user = get_user(request)
-    if not (user.is_active and getattr(user, "is_staff", False)):
-        return None
-    return None if settings.REQUIRE_TWO_FACTOR and not two_factor.enrolled(user) else user
 
 
 def scope(user: Any) -> AbstractContextManager[Any]:

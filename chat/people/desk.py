@@ -1,8 +1,8 @@
 """`/ws/desk/conversations/{id}`: a conversation as the staff watch it live, and their part in it.
 
 The admin's own session says who it is, asked again every second; who has lost the right is sent away.
-Texts are JSON. Sent: `turn` (its HTML, as on the transcript's page; again when it has changed), `state`, `typing`,
-`done` (a request was carried out, by its id) and `failed`. Received: `take`, `say`, `typing`, `return`.
+Texts are JSON. Sent: `turn` (its HTML, as on the transcript's page; again when it has changed), `state`, `done`
+(a request was carried out, by its id) and `failed`. Received: `take`, `say`, `typing`, `return`.
 
 Close codes:
     4401  not logged in any more, or no right to this conversation; before the connection is accepted, HTTP 403
@@ -15,12 +15,14 @@ import contextlib
 import io
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.template.loader import render_to_string
@@ -31,11 +33,11 @@ from chat.models import Message, Session
 from chat.people import feed, takeover
 from tenants import audit, staff
 from tenants.errors import ApiError, as_api_error
+from tenants.login import logged_in
 from tenants.scoping import client_scope
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
-ALIVE_SECONDS = 15.0  # between two signs of life of the person who has the conversation
 TURNS_SHOWN = 100  # the latest
 LONGEST_TEXT = 64 * 1024
 open_connections: "set[DeskConsumer]" = set()
@@ -96,7 +98,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         if message.get("type") == "typing":
             if self.state.get("mine"):
                 name = self.state["person"]
-                await feed.tell(seat.client_id, seat.session_id, "typing", role="staff", name=name)
+                await feed.tell(seat.client_id, seat.session_id, "typing", name=name)
             return
         await door.in_thread(act, self.scope, message)
         await feed.tell(seat.client_id, seat.session_id)
@@ -119,9 +121,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
                     if state != self.state:
                         self.state = state
                         await self._tell("state", **state)
-                for signal in await wait(LOOK_SECONDS):
-                    if signal["what"] == "typing" and signal["role"] == "visitor":
-                        await self._tell("typing")
+                await wait(LOOK_SECONDS)
 
     async def _tell(self, event: str, **data: Any) -> None:
         await self.send(json.dumps({"event": event, **data}, ensure_ascii=False))
@@ -182,7 +182,8 @@ def look(scope: dict[str, Any], known: dict[int, tuple]) -> tuple[dict[str, Any]
         if session is None:
             raise ApiError("NOT_FOUND", "There is no such conversation.")
         mine = session.staff_user == seat.user.get_username() and seat.may_take
-        if mine and (timezone.now() - session.staff_seen).total_seconds() > ALIVE_SECONDS:  # type: ignore[operator]
+        due = timezone.now() - timedelta(seconds=settings.TAKEOVER_SECONDS / 4)
+        if mine and session.staff_seen is not None and session.staff_seen < due:
             takeover.still_here(seat.client_id, seat.session_id, seat.user)
         latest = list(session.messages.order_by("-pk")[:TURNS_SHOWN])[::-1]
     changed = [turn for turn in latest if known.get(turn.pk) != _looks(turn)]
@@ -199,7 +200,7 @@ def look(scope: dict[str, Any], known: dict[int, tuple]) -> tuple[dict[str, Any]
 
 def _seat(scope: dict[str, Any]) -> Seat:
     request = _request(scope)
-    user = staff.logged_in(request)
+    user = logged_in(request)
     if user is None or not user.has_perm("chat.view_session"):
         raise PermissionDenied
     with staff.scope(user):

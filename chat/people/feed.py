@@ -19,7 +19,7 @@ REST = 2.0  # seconds to leave a failed layer alone
 ROWS = "rows"  # the nudge: there is something to read
 MOST_WAITING = 50  # signals kept for one listener; more say nothing new
 
-Signal = dict[str, Any]  # {"what": "rows"} or {"what": "typing", "role": ..., "name": ...}
+Signal = dict[str, Any]  # {"what": "rows"} or {"what": "typing", "name": ...}
 Wait = Callable[[float], Awaitable[list[Signal]]]
 
 

@@ -91,7 +91,7 @@ async def follow(client_id: uuid.UUID, session_id: uuid.UUID, after: str) -> Asy
             patience = SOON if state["person"] or state["waiting"] else HEARTBEAT_SECONDS
             signals = await wait(patience)
             silent = silent if signals else silent + patience
-            if typing := next((s["name"] for s in signals if s["what"] == "typing" and s["role"] == "staff"), None):
+            if typing := next((s["name"] for s in signals if s["what"] == "typing"), None):
                 yield [("", "typing", {"name": typing})]
 
 

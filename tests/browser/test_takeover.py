@@ -15,7 +15,7 @@ PASSWORD = "a-password-of-the-tests"
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    settings = {"ADMIN_PASSWORD": PASSWORD, "EMAIL_URL": "dummymail://", "TAKEOVER_SECONDS": "4"}
+    settings = {"ADMIN_PASSWORD": PASSWORD, "EMAIL_URL": "dummymail://", "TAKEOVER_SECONDS": "8"}
     with served(tmp_path_factory.mktemp("takeover"), **settings) as product:
         product.wait_until("/health", lambda body: body["queueSize"] == 0)
         yield product

@@ -13,8 +13,9 @@ from pytest_django import Settings
 
 from chat.door import in_thread
 from chat.models import Session
+from chat.people import takeover
 from tenants.models import AuditEvent, Client, StaffMember
-from tenants.scoping import client_scope
+from tenants.scoping import client_scope, unscoped
 from tests.chat.conversation import QUESTION, chat, sockets
 from tests.chat.test_people import begin, told
 from tests.contracts.llm_server import LlmServer
@@ -69,10 +70,16 @@ def person(name: str, role: str = "", client: Client | None = None) -> str:
     """A member of the staff who has logged in; the cookie."""
     user = User.objects.create_user(name, first_name=name.title(), is_staff=True)
     if role:
-        StaffMember.objects.create(user=user, role=role, client=client)
+        with unscoped("the test hires"):
+            StaffMember.objects.create(user=user, role=role, client=client)
     browser = Browser()
     browser.force_login(user, "tenants.staff.RoleBackend")
     return browser.cookies["sessionid"].value
+
+
+def audited(*names: str) -> list[Any]:
+    with unscoped("the test looks at all"):
+        return list(AuditEvent.objects.order_by("id").values_list(*names))
 
 
 def row_of(client: Client, session: uuid.UUID) -> int:
@@ -107,10 +114,10 @@ async def test_the_staff_watch_take_over_write_and_hand_back(shop: Client, acme_
         ("staff", "", "Ann", "Yes."),
         ("event", "returned", "Ann", ""),
     ]
-    noted = await in_thread(lambda: list(AuditEvent.objects.order_by("id").values_list("actor", "action", "client_id")))
+    noted = await in_thread(audited, "actor", "action", "client_id")
     assert noted[:2] == [("ann", "watch", shop.pk), ("ann", "take over", shop.pk)]
     assert [actor for actor, action, _ in noted if action == "watch"] == ["ann"], "the own staff see no other client"
-    assert "Yes." not in str(await in_thread(lambda: list(AuditEvent.objects.values())))
+    assert "Yes." not in str(await in_thread(audited))
     for desk in (ann, own):
         await desk.wire.disconnect()
 
@@ -152,7 +159,23 @@ def lose(loss: str) -> None:
     elif loss == "switched off":
         User.objects.update(is_active=False)
     else:
-        StaffMember.objects.update(role=StaffMember.Role.BILLING)
+        with unscoped("the test moves a person"):
+            StaffMember.objects.update(role=StaffMember.Role.BILLING)
+
+
+async def test_who_is_there_keeps_the_conversation_also_in_silence(
+    shop: Client, acme_key: str, provider: LlmServer, settings: Settings
+) -> None:
+    settings.TAKEOVER_SECONDS = 4
+    session, _ = await begin(acme_key)
+    desk = Desk(await in_thread(person, "sue", StaffMember.Role.SUPPORT), await in_thread(row_of, shop, session))
+    assert await desk.open()
+    assert await desk.say(type="take") == ""
+    await asyncio.sleep(5)
+    assert await in_thread(takeover.hand_back_abandoned) == []
+    await desk.wire.disconnect()
+    await asyncio.sleep(4.1)
+    assert await in_thread(takeover.hand_back_abandoned) == [(shop.pk, session)]
 
 
 async def test_an_erased_conversation_ends_it(shop: Client, acme_key: str, provider: LlmServer) -> None:

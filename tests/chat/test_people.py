@@ -161,7 +161,7 @@ async def test_the_visitor_hears_of_the_person_at_once_and_after_a_cut_of_what_w
         await in_thread(takeover.take_over, shop.pk, session, ann)
         await feed.tell(shop.pk, session)
         assert await page.hear() == ("", "state", {**free, "person": {"name": "Ann"}})
-        await feed.tell(shop.pk, session, "typing", role="staff", name="Ann")
+        await feed.tell(shop.pk, session, "typing", name="Ann")
         assert await page.hear() == ("", "typing", {"name": "Ann"})
         await in_thread(takeover.write, shop.pk, session, ann, 'Hello,\nI am {"Ann"}.', uuid.uuid4())
         await feed.tell(shop.pk, session)

@@ -136,7 +136,8 @@ const join = (app, offered, h) => {
     }
   }
   /** The token changes when a conversation begins, is forgotten or erased. */
-  const look = () => {
+  const look = async () => {
+    await app.restored // what was said before comes from there, in its order
     if (!app.panel.node.isConnected) {
       clearInterval(timer) // destroyed
       return stop?.abort()

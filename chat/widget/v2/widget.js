@@ -110,7 +110,7 @@ const launch = (service, served, locale, texts) => {
   const prepare = () => {
     if (app.panel) return
     drawPanel()
-    app.restore()
+    app.restored = app.restore()
   }
 
   /** `quiet` leaves the focus where it is: after a page change. */

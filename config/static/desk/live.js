@@ -1,8 +1,8 @@
 'use strict'
 ;(() => {
   const find = (id) => document.getElementById('live-' + id)
-  const [line, log, typing, form, who, take, give, write, text, trouble] =
-    ['line', 'log', 'typing', 'form', 'who', 'take', 'return', 'write', 'text', 'trouble'].map(find)
+  const [line, log, form, who, take, give, write, text, trouble] =
+    ['line', 'log', 'form', 'who', 'take', 'return', 'write', 'text', 'trouble'].map(find)
   const path = document.getElementById('live').dataset.socket
   const outbox = new Map() // what was sent and not confirmed, by id: sent again after a cut
   const say = (node, words) => {
@@ -12,7 +12,6 @@
   let pause = 500
   let mine = false
   let typedAt = 0
-  let quiet
 
   const connect = () => {
     socket = new WebSocket(location.origin.replace(/^http/, 'ws') + path)
@@ -42,7 +41,6 @@
       const old = document.getElementById('turn-' + id)
       if (old) old.replaceWith(fresh)
       else log.append(fresh)
-      say(typing, '')
       if (follow) log.scrollTop = log.scrollHeight
     },
     state: (state) => {
@@ -55,11 +53,6 @@
       give.hidden = write.hidden = !mine
       if (mine && !before && focused) text.focus()
       if (!mine && before && focused) take.focus()
-    },
-    typing: () => {
-      say(typing, 'The visitor is typing…')
-      clearTimeout(quiet)
-      quiet = setTimeout(() => say(typing, ''), 5000)
     },
     done: ({ id }) => {
       const message = outbox.get(id)
