@@ -5,6 +5,7 @@ import asyncio
 import base64
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.contracts.qdrant_server import Refused, small_qdrant
 from tests.flows.installation import Installation, installation
 from tests.flows.test_services import make_client, send, wait_for
 from tests.knowledge.files import make_pdf
+from tests.services import free_port
 
 CANARY = "kanarienvogel"  # in every secret and every text, with a word for where
 QUESTION = f"When does the lounge open? {CANARY}message"
@@ -53,6 +55,9 @@ def product(tmp_path_factory: pytest.TempPathFactory, llm: LlmServer) -> Iterato
         small_qdrant() as qdrant,
         installation(tmp_path_factory.mktemp("logs"), "logs", qdrant, **settings) as product,
     ):
+        product.kill_cluster()
+        product.environment["METRICS_ADDRESS"] = f"127.0.0.1:{free_port()}"
+        product.start_cluster()
         yield product
 
 
@@ -66,6 +71,8 @@ def lines(product: Installation, llm: LlmServer) -> list[dict[str, Any]]:
     fail_everywhere(product, key, llm)
     lose_the_index(product, client, key)
     directory = Path(product.environment["DATA_DIR"]).parent
+    with urllib.request.urlopen(f"http://{product.environment['METRICS_ADDRESS']}/metrics", timeout=30) as response:
+        (directory / "metrics.txt").write_bytes(response.read())
     assert product.stop_cluster() == 0
     written = [(directory / name).read_text() for name in ("web.log", "qcluster.log")]
     return [json.loads(line) for text in written for line in text.splitlines()]
@@ -175,3 +182,13 @@ def test_lines_name_their_request_their_client_and_their_caller(lines: list[dict
     assert ingested and all(line["caller"] == "worker" for line in ingested)
     assert len({line["client_id"] for line in asked + ingested}) == 1
     assert len({line["trace_id"] for line in asked}) >= 8
+
+
+def test_the_supervisor_tells_what_all_its_workers_counted(product: Installation, lines: list[dict[str, Any]]) -> None:
+    text = Path(product.environment["DATA_DIR"]).with_name("metrics.txt").read_text()
+    ends = re.findall(r'ingest_attempts_total\{end="(\w+)",file_type="(\w+)"\} (\S+)', text)
+    counted = {(end, file_type): float(number) for end, file_type, number in ends}
+    assert counted["completed", "pdf"] >= 1 and counted["failed", "txt"] == 1
+    assert counted["completed", "txt"] == 1 and counted["postponed", "txt"] >= 1
+    assert 'support_chat_ingest_stage_seconds_count{stage="store"}' in text
+    assert "support_chat_documents_unfinished 0.0" in text and CANARY not in text
