@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import Error as DatabaseFailure
 
+from billing import limits
 from chat import answer_cache, background, sweeper, tapes
 from chat.door import in_thread
 from chat.people import upkeep
@@ -37,6 +38,7 @@ async def _beat_and_sweep() -> None:
         await tapes.beat()
         await tapes.honour_erasures()
         await forget_erased()
+        await limits.catch_up()
         if time.monotonic() - swept > SWEEP_SECONDS:
             try:
                 await sweeper.sweep()

@@ -20,8 +20,8 @@ in the database, so nothing that Redis loses (a flush, an outage, a request betw
 one request too many; a process that dies between `admit` and `reserve` costs its client that one place.
 """
 
-from billing.limits.hours import Admission, admit, counted, full_hour, refusal, withdraw
+from billing.limits.hours import Admission, admit, catch_up, counted, full_hour, refusal, withdraw
 from billing.limits.slots import slot
 from billing.limits.visitors import admit_visitor
 
-__all__ = ["Admission", "admit", "admit_visitor", "counted", "full_hour", "refusal", "slot", "withdraw"]
+__all__ = ["Admission", "admit", "admit_visitor", "catch_up", "counted", "full_hour", "refusal", "slot", "withdraw"]

@@ -7,6 +7,7 @@ asked at every request. Cost: one round trip to Redis, or about 0.02 ms in the p
 
 import asyncio
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 2 * 3600  # a count is of no use after its hour
+BEHIND_SECONDS = 60.0  # a request is in the books long before
 BOOKS_DEADLINE = 2.0  # seconds to wait for the database while Redis is away
 
 # The place taken (1, 2, ...), 0 when there is no count yet, -1 when the hour is full and over it is refused.
@@ -42,6 +44,11 @@ if ARGV[2] == '1' and tonumber(used) >= tonumber(ARGV[1]) then return -1 end
 return redis.call('INCR', KEYS[1])
 """
 SEED = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2])"
+RAISE = """
+local used = redis.call('GET', KEYS[1])
+if used and tonumber(used) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL') end
+return 1
+"""
 GIVE_BACK = """
 local used = redis.call('GET', KEYS[1])
 if used and tonumber(used) > 0 then return redis.call('DECR', KEYS[1]) end
@@ -129,18 +136,41 @@ async def _take(client_id: uuid.UUID, hour: datetime, limit: int, refuses: bool)
     try:
         place = await store.run(TAKE, [key], [limit, int(refuses)])
         if place == 0:
+            _may_be_behind(client_id, hour)
             await store.run(SEED, [key], [await _from_books(client_id, hour), KEEP_SECONDS])
             place = await store.run(TAKE, [key], [limit, int(refuses)])
         if place != 0:  # 0 again: flushed between the two steps, so the process counts this one
             return place if place > 0 else None
     except store.Unavailable:
         pass
+    if settings.REDIS_URL:
+        _may_be_behind(client_id, hour)
     if settings.REDIS_URL or not _local.knows(key):  # while Redis is away other processes count in the books only
         floor = await _from_books(client_id, hour)
         _counted_here.add(key)
     else:
         floor = 0
     return _local.take(key, floor, cap)
+
+
+async def catch_up() -> None:
+    """Raise counts in Redis that began with the books a moment ago, or missed requests, to what the books say now.
+
+    What was under way then (admitted, not yet in the books) is missing in such a count. A server process calls this
+    every few seconds; without an outage there is hardly ever anything to do.
+    """
+    for client_id, hour in [id for id, until in _behind.items() if until > time.monotonic()]:
+        try:
+            floor = await asyncio.wait_for(asyncio.shield(_reading_of_books(client_id, hour)), BOOKS_DEADLINE)
+            await store.run(RAISE, [_key(client_id, hour)], [floor])
+        except (DatabaseFailure, TimeoutError, store.Unavailable):
+            return
+    for id in [id for id, until in _behind.items() if until <= time.monotonic()]:
+        del _behind[id]
+
+
+def _may_be_behind(client_id: uuid.UUID, hour: datetime) -> None:
+    _behind[client_id, hour] = time.monotonic() + BEHIND_SECONDS
 
 
 async def _from_books(client_id: uuid.UUID, hour: datetime) -> int:
@@ -217,6 +247,7 @@ class LocalCounts:
 
 
 _local = LocalCounts()
+_behind: dict[tuple[uuid.UUID, datetime], float] = {}  # until when a count in Redis is compared with the books
 _counted_here: set[str] = set()  # keys whose count in Redis has missed something
 
 
@@ -235,6 +266,7 @@ def forget() -> None:
     """Forget what this process has counted (between tests)."""
     _local.clear()
     _counted_here.clear()
+    _behind.clear()
 
 
 def _key(client_id: uuid.UUID, hour: datetime) -> str:

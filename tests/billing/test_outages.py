@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings as django_settings
 from django.db import connection
 from pytest_django import Settings
+from redis import Redis
 
-from billing import ledger
+from billing import ledger, limits
 from billing.limits import admit, admit_visitor, slot, store
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -137,3 +140,21 @@ async def test_only_so_many_answers_at_once(
     async with slot(acme.pk, "dead"):
         await asyncio.sleep(0.06)
         assert await room(acme, "dead")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_count_that_began_while_requests_were_under_way_catches_up(acme: Client) -> None:
+    """Redis was flushed between a request's admission and its row: its count began without that request."""
+    admissions = [await limits.admit(acme) for _ in range(3)]
+    Redis.from_url(django_settings.REDIS_URL).flushdb()
+    await limits.admit(acme)  # begins with the books, which hold nothing yet
+    for admission in admissions:
+        await sync_to_async(_reserve)(acme, admission)
+    assert await sync_to_async(limits.counted)(acme.pk, admissions[0].hour) == 1
+    await limits.catch_up()
+    assert await sync_to_async(limits.counted)(acme.pk, admissions[0].hour) == 3
+
+
+def _reserve(client: Client, admission: limits.Admission) -> None:
+    with client_scope(client.pk):
+        ledger.reserve(uuid.uuid4().hex, client, admission)
