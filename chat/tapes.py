@@ -74,6 +74,10 @@ async def find(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
     return house.reader.follow(record) if record else None
 
 
+class Incomplete(Exception):
+    """Redis has lost a part of an answer."""
+
+
 class Record:
     """What Redis holds of an answer."""
 
@@ -83,7 +87,9 @@ class Record:
         self.owner = first[b"owner"].decode()
         self.session_id = uuid.UUID(first[b"session"].decode())
         self.last_id = entries[-1][0]
-        self.events = [event for _, fields in entries for event in _events(fields)]
+        self.events: list[Event] = []
+        for entry_id, fields in entries:
+            self.events += _new_events(len(self.events), entry_id, fields)
         self.note: dict[str, Any] = {}
         for _, fields in entries:
             self.note |= json.loads(fields.get(b"note", b"{}"))
@@ -94,10 +100,13 @@ class Record:
 
 
 async def read(client_id: uuid.UUID, trace_id: uuid.UUID) -> Record | None:
-    """What Redis holds of an answer now; raises one of FAILURES."""
+    """What Redis holds of an answer now; None where its beginning was flushed. Raises one of FAILURES."""
     async with asyncio.timeout(DEADLINE):
         entries: Any = await _house().redis().xrange(_key(client_id, trace_id))
-    return Record(client_id, trace_id, entries) if entries else None
+    try:
+        return Record(client_id, trace_id, entries) if entries and b"owner" in entries[0][1] else None
+    except Incomplete:
+        return None
 
 
 async def is_alive(owner: str) -> bool:
@@ -346,15 +355,16 @@ class Reader:
                 continue
             self._records[id].last_id = entries[-1][0]
             for entry_id, fields in entries:
-                self._add(self.mirrors[id], int(entry_id.partition(b"-")[0]), _events(fields))
+                self._add(self.mirrors[id], entry_id, fields)
             if self.mirrors[id].finished:
                 self.drop(id)
 
-    def _add(self, mirror: Tape, last: int, events: list[Event]) -> None:
-        """Events up to the one numbered `last`; a mirror that is younger than this reading has some already."""
-        missing = last - len(mirror.events)
-        if missing > 0:
-            mirror.append(*events[-missing:])
+    def _add(self, mirror: Tape, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+        """What an entry has that the mirror has not; a mirror that is younger than this reading has some already."""
+        try:
+            mirror.append(*_new_events(len(mirror.events), entry_id, fields))
+        except Incomplete:
+            mirror.append(interrupted(mirror.trace_id))
 
     async def _tell_owners(self) -> None:
         """Tell that somebody follows here, and ask who still lives; what a dead process left is closed."""
@@ -472,6 +482,16 @@ def _fields(events: list[Event]) -> dict[Any, Any]:
 
 def _events(fields: dict[bytes, bytes]) -> list[Event]:
     return [Event(name, data) for name, data in json.loads(fields[b"events"])]
+
+
+def _new_events(known: int, entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
+    """The events of an entry after the one numbered `known`. An entry may repeat the end of the one before it: its
+    writer wrote that one, but did not hear so in time."""
+    events, last = _events(fields), int(entry_id.partition(b"-")[0])
+    missing = last - known
+    if missing > len(events):
+        raise Incomplete
+    return events[-missing:] if missing > 0 else []
 
 
 def _id(last: int) -> str:
