@@ -60,6 +60,8 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
         raise ApiError("TIMEOUT", "The answer took too long. Please try again.") from None
     if error := found.get("error"):
         raise ApiError(error["code"], error["message"])
+    if "done" not in found:  # this process ends, and another one makes or keeps the answer
+        raise ApiError("SERVICE_UNAVAILABLE", "The answer was interrupted. Please ask again.")
     return {
         "response": "".join(parts),
         "sessionId": str(tape.session_id),

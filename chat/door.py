@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from channels.db import database_sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.utils import timezone
 
 from billing import limits
@@ -26,7 +27,12 @@ closing = False  # this process is shutting down: nothing new begins
 async def judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:
     """The CORS headers of the response, and the caller or why there is none. Asks the database in a thread, unless
     the key was looked up a moment ago."""
-    return _judge(headers) if knows(headers) else await in_thread(_judge, headers)
+    if knows(headers):
+        try:
+            return _judge(headers)
+        except SynchronousOnlyOperation:  # the key was forgotten between the two looks, on a busy machine
+            pass
+    return await in_thread(_judge, headers)
 
 
 def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:

@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 
 KEEP_SECONDS = 600  # after its end an answer can be resumed for so long
+TURN = 0.02  # seconds in which who is about to follow gets there, should this event loop have been held up
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Tape:
 
     async def _stop_when_abandoned(self) -> None:
         try:
+            await asyncio.sleep(TURN)
             while not (self.followed or self.finished):
                 wait = self._left_at + settings.ABANDONED_SECONDS - time.monotonic()
                 if wait > 0:

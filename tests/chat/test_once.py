@@ -8,11 +8,13 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import sweeper, tapes
+from chat import answers, door, sweeper, tapes
 from chat.door import in_thread
 from chat.models import Message
 from chat.tape import Event
 from chat.tapes.house import house
+from chat.tapes.records import PROCESS, fields_of, key_of
+from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
 from tenants.visitors import session_token
@@ -148,6 +150,57 @@ async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Clie
     async with asyncio.timeout(10):
         heard = [event async for _, events in tape.follow() for event in events]
     assert heard == [Event("start", {}), Event("chunk", "You"), tapes.interrupted(trace_id)]
+
+
+async def test_a_record_is_read_as_it_was_said_whatever_was_written_twice_or_lost(shop: Client) -> None:
+    """A write whose confirmation came too late is repeated with what came since; a flush takes entries away."""
+    redis, start = tapes.client(), {"owner": "dead", "session": str(uuid.uuid4())}
+    said = [Event(name, data) for name, data in (("start", {}), ("chunk", "a"), ("chunk", "b"), ("done", "[DONE]"))]
+
+    async def read(*entries: tuple[int, int, dict[str, str]]) -> list[Event] | None:
+        trace_id = uuid.uuid4()
+        for first, last, more in entries:
+            fields = fields_of(said[first - 1 : last]) | more
+            await redis.xadd(key_of(shop.pk, trace_id), fields, id=f"{last}-0")
+        record = await tapes.read(shop.pk, trace_id)
+        return record and record.events
+
+    assert await read((1, 2, start), (3, 4, {})) == said
+    assert await read((1, 2, start), (2, 3, {}), (2, 4, {})) == said
+    assert await read((1, 2, start), (1, 4, start)) == said
+    assert await read((1, 2, start), (4, 4, {})) is None
+    assert await read((3, 4, {})) is None
+
+
+async def test_who_follows_what_was_lost_in_between_is_told(shop: Client) -> None:
+    redis, trace_id = tapes.client(), uuid.uuid4()
+    key, begun = key_of(shop.pk, trace_id), [Event("start", {}), Event("chunk", "a")]
+    await redis.xadd(key, fields_of(begun) | {"owner": PROCESS, "session": str(uuid.uuid4())}, id="2-0")
+    tape = await tapes.find(shop.pk, trace_id)
+    assert tape is not None
+    async with asyncio.timeout(10):
+        heard: list[Event] = []
+        async for _, events in tape.follow():
+            heard += events
+            if len(heard) == 2:
+                await redis.xadd(key, fields_of([Event("done", "[DONE]")]), id="5-0")
+    assert heard == [*begun, tapes.interrupted(trace_id)]
+
+
+async def test_an_answer_that_is_cut_off_is_an_error_of_the_contract(shop: Client) -> None:
+    tape = tapes.make(shop.pk, uuid.uuid4(), uuid.uuid4())
+    tape.append(Event("start", {}), Event("chunk", "You"))
+    asyncio.get_running_loop().call_later(0.1, tape.cut)
+    with pytest.raises(ApiError) as caught:
+        await answers.drain(tape, 5)
+    assert caught.value.code == "SERVICE_UNAVAILABLE"
+
+
+async def test_a_key_that_is_forgotten_at_the_wrong_moment_is_looked_up(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "knows", lambda headers: True)
+    assert (await chat(acme_key)).status == 200
 
 
 def _age(client: Client, age: timedelta) -> None:
