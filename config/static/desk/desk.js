@@ -179,10 +179,11 @@
       const box = select.parentNode.querySelector('[role=combobox]')
       box?.removeAttribute('aria-labelledby')
       box?.setAttribute('aria-label', select.labels[0].firstChild.textContent.trim())
-      box?.querySelector('[role=textbox]').removeAttribute('role')
+      for (const name of ['role', 'aria-readonly']) box?.querySelector('.select2-selection__rendered').removeAttribute(name)
     }
   }
-  window.addEventListener('load', nameChoosers)
+  // jQuery calls in order, and later than the browser may say `load`: the fields have been set up by then.
+  window.addEventListener('load', () => window.django?.jQuery?.(nameChoosers))
   document.addEventListener('DOMContentLoaded', () => {
     reachTabs()
     const drop = document.querySelector('.desk-drop')
