@@ -90,6 +90,11 @@ class SessionAdmin(ReadOnly, DeskAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("chat.delete_session")  # type: ignore[union-attr]
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Who may erase a conversation erases its messages with it, which nobody deletes one by one."""
+        found, counts, _, protected = super().get_deleted_objects(objs, request)
+        return found, counts, set(), protected
+
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """By a whole id, or by words, each conversation found once."""
         if not search_term:

@@ -68,13 +68,13 @@ def test_the_dashboard_is_filtered_by_client_and_period(at_desk: Any) -> None:
     ]  # fmt: skip
     assert page.locator(".desk-chart").first.locator("g").count() == 30
     assert desk.panel("Near a limit this hour").locator("a").all_inner_texts() == ["Hobby Garden", "Café Olé"]
-    assert "no text layer" in desk.panel("Documents that failed").inner_text()
+    assert "scanned-price-list.pdf" in desk.panel("Documents that failed").inner_text()
     assert "503 Service Unavailable" in desk.panel("Callbacks that could not be delivered").inner_text()
     expect(page.locator(".desk-card").first).to_contain_text("Revenue of")
     desk.shot("dashboard")
     assert desk.axe() == []
 
-    page.locator(".desk-choose [role=combobox]").focus()
+    page.get_by_role("combobox", name="Client").focus()
     page.keyboard.press("Enter")
     page.keyboard.type("birch")
     page.get_by_role("option", name="Birch & Daughters").wait_for()
@@ -106,10 +106,10 @@ def test_a_support_person_works_on_a_clients_page(at_desk: Any, theme: str) -> N
     links = page.locator(".desk-links a").all_inner_texts()
     assert [name for name in links if name in ("Keys", "Invoices")] == []
     for tab in ("Domains", "Answers", "Limits"):
-        page.get_by_role("link", name=tab, exact=True).click()
+        page.get_by_role("button", name=tab, exact=True).press("Enter")
         desk.shot(f"client-{tab.lower()}")
     assert "Price of each" not in page.locator("#content").inner_text()
-    page.get_by_role("link", name="Answers", exact=True).click()
+    desk.button("Answers").click()
     page.locator("[name=no_answer_text]").fill(f"Please ask the team ({theme}).")
     desk.button("Save and continue editing").click()
     page.get_by_text("was changed successfully").wait_for()
@@ -122,7 +122,7 @@ def test_a_support_person_works_on_a_clients_page(at_desk: Any, theme: str) -> N
     answer = page.locator("#answer")
     answer.get_by_text("Passages that were found").wait_for()
     assert "days" in answer.locator(".said").inner_text()
-    assert re.search(r"0\.\d\d · returns-and-shipping\.pdf", answer.inner_text())
+    assert re.search(r"[01]\.\d\d · returns-and-shipping\.pdf", answer.inner_text())
     assert "$" not in answer.inner_text()
     desk.shot("client")
     assert desk.axe() == []
@@ -175,7 +175,6 @@ def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
     page.locator(".desk-choose [role=combobox]").click()
     page.keyboard.type("grün")
     page.get_by_role("option", name="Grünwald Optik").click()
-    page.evaluate("window.before = document.querySelector('.desk-drop').className")
     files = {f"hours-{theme}.txt": HOURS.decode() + theme, f"prices-{theme}.csv": f"item,price\nlens,{len(theme)}\n",
              "song.mp3": "la la"}  # fmt: skip
     transfer = page.evaluate_handle(
@@ -207,7 +206,7 @@ def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
     desk.shot("erase")
     desk.button("Erase").click()
     page.get_by_text("is erased").first.wait_for()
-    assert page.locator("h2").count() == 2
+    assert page.locator(".desk h2").count() == 2
     desk.shot("receipt")
     assert desk.axe() == []
 
@@ -219,8 +218,8 @@ def test_a_document_gets_a_new_version_and_is_looked_into(at_desk: Any, theme: s
     page.get_by_placeholder("As a visitor would ask it").fill(QUESTION)
     desk.button("Score the passages").click()
     scored = page.locator("#scores")
-    scored.get_by_text("place 1 ").wait_for()
-    assert re.search(r"^0\.\d\d · place 1 · passage \d+ · page \d", scored.inner_text(), re.MULTILINE)
+    scored.get_by_text(re.compile("place 1 ·")).wait_for()
+    assert re.search(r"^[01]\.\d\d · place 1 · passage \d+ · page \d", scored.inner_text(), re.MULTILINE)
     desk.shot("document")
     assert desk.axe() == []
     desk.button("Reindex").click()

@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import models, transaction
 from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from chat.models import Session
 from knowledge.models import Chunk, Document, DocumentVersion
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember
-from tenants.scoping import client_scope
+from tenants.scoping import ClientOwned, client_scope, unscoped
 from tests.isolation.rows import OWNED, Rows, furnish
+from tests.isolation.rows import _value as value_for
 
 PASSWORD = "a-long-enough-password"
 
@@ -25,7 +26,8 @@ def browser_of(name: str, role: str = "", client: Client | None = None, **rights
     """Somebody who has logged in; `role` is a StaffMember's, `rights` are the user's own fields."""
     user = User.objects.create_user(name, password=PASSWORD, is_staff=True, **rights)
     if role:
-        StaffMember.objects.create(user=user, role=role, client=client)
+        with unscoped("the test hires"):
+            StaffMember.objects.create(user=user, role=role, client=client)
     browser = Browser()
     browser.force_login(user, "tenants.staff.RoleBackend")
     return browser
@@ -39,6 +41,33 @@ def furnished(client: Client) -> Rows:
         Chunk.objects.update(heading_path=["Returns"])
         ApiKey.objects.update(revoked=None, expires=None, scopes=["chat"])
     return rows
+
+
+def furnished_many(count: int) -> None:
+    """So many more clients with a row of every model, and as many people."""
+    clients = Client.objects.bulk_create(Client(name=f"Client {n}") for n in range(count))
+    made: dict[type[ClientOwned], list[ClientOwned]] = {}
+
+    def make(model: type[ClientOwned]) -> None:
+        for field in model._meta.concrete_fields:
+            needed = field.related_model
+            if needed in OWNED and not field.null and needed not in made:
+                make(needed)  # type: ignore[arg-type]
+        new = []
+        for place, client in enumerate(clients):
+            own = {other: rows[place] for other, rows in made.items()}
+            row = model(client_id=client.pk)
+            for field in model._meta.concrete_fields:
+                if field.name != "client" and not isinstance(field, models.AutoField):
+                    setattr(row, field.attname, value_for(field, client, own))
+            new.append(row)
+        made[model] = model._default_manager.bulk_create(new)
+
+    with unscoped("the test makes rows of many clients"):
+        for model in OWNED:
+            if model not in made:
+                make(model)
+    User.objects.bulk_create(User(username=f"person {n}") for n in range(count))
 
 
 class Page(NamedTuple):
@@ -87,10 +116,17 @@ def _any(model: Any) -> int:
     """A row of a model that is no client's; of the audit one is made."""
     if model is None:
         return 0
-    if model is AuditEvent and not AuditEvent.objects.exists():
-        AuditEvent.objects.create(actor="somebody", action="view")
-    found = model._default_manager.order_by("pk").first()
+    with unscoped("the test looks for any row"):
+        if model is AuditEvent and not AuditEvent.objects.exists():
+            AuditEvent.objects.create(actor="somebody", action="view")
+        found = model._default_manager.order_by("pk").first()
     return found.pk if found else 1
+
+
+def audited(**what: Any) -> list[AuditEvent]:
+    """The rows of the audit, oldest first."""
+    with unscoped("the test looks at all"):
+        return list(AuditEvent.objects.filter(**what).order_by("pk"))
 
 
 def visit(browser: Browser, page: Page, data: dict[str, Any] | None = None) -> Any:

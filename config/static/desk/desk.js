@@ -70,6 +70,7 @@
     say(state, text)
     const bar = row.querySelector('progress')
     if (bar && percent !== undefined) bar.value = percent
+    if (bar) bar.hidden = kind === 'bad'
   }
 
   /** Send the files one after the other, then follow what becomes of them. */
@@ -160,7 +161,31 @@
   document.addEventListener('input', (event) => {
     if (event.target.closest('#widgetconfig_form')) redraw()
   })
+  /** The theme's tabs are links that lead nowhere: a keyboard reaches them as buttons. */
+  const reachTabs = () => {
+    for (const tab of document.querySelectorAll('form nav > a:not([href])')) {
+      tab.tabIndex = 0
+      tab.role = 'button'
+      tab.addEventListener('keydown', (event) => {
+        if (!['Enter', ' '].includes(event.key)) return
+        event.preventDefault()
+        tab.click()
+      })
+    }
+  }
+  /** The field that searches for a client names itself by its value: a screen reader is told its label. */
+  const nameChoosers = () => {
+    for (const select of document.querySelectorAll('.desk-choose select')) {
+      const box = select.parentNode.querySelector('[role=combobox]')
+      box?.removeAttribute('aria-labelledby')
+      box?.setAttribute('aria-label', select.labels[0].firstChild.textContent.trim())
+      for (const name of ['role', 'aria-readonly']) box?.querySelector('.select2-selection__rendered').removeAttribute(name)
+    }
+  }
+  // jQuery calls in order, and later than the browser may say `load`: the fields have been set up by then.
+  window.addEventListener('load', () => window.django?.jQuery?.(nameChoosers))
   document.addEventListener('DOMContentLoaded', () => {
+    reachTabs()
     const drop = document.querySelector('.desk-drop')
     // The theme would look for its own text field beside every file field, and fail where there is none.
     if (drop) drop.querySelector('input').hasChangeListener = true

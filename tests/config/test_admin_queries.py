@@ -1,0 +1,94 @@
+"""No page of the desk asks the database more than it may, however many rows there are."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from chat.models import Message, Session
+from knowledge.models import Chunk, Document, DocumentVersion
+from tenants.desk import StoppingPaginator
+from tenants.models import ApiKey, AuditEvent, Client, StaffMember
+from tenants.scoping import client_scope, unscoped
+from tests.config.desk import browser_of, every_page, furnished, furnished_many
+
+DEAREST = {
+    "index",
+    "tenants_client_change",
+    "knowledge_document_change",
+    "chat_session_change",
+    "billing_invoice_change",
+}
+MOST = 15  # round trips; the statement that opens a scope goes out with its BEGIN (tenants/row_security.py)
+
+
+def filled(acme: Client, count: int) -> Any:
+    """Acme's rows; many more of what its own pages show; and as many other clients."""
+    rows = furnished(acme)
+    furnished_many(count)
+    with client_scope(acme.pk):
+        session, version = rows[Session], rows[DocumentVersion]
+        said = {"client": acme, "session": session, "role": "visitor", "text": "x"}
+        Message.objects.bulk_create(Message(**said, trace_id=_uuid(n)) for n in range(count))
+        Chunk.objects.bulk_create(
+            Chunk(id=_uuid(n), client=acme, version=version, index=99 + n, text="t", start=0, end=1, tokens=1)
+            for n in range(count)
+        )
+        Document.objects.bulk_create(
+            Document(client=acme, external_id=f"d{n}", title="t", latest=version) for n in range(count)
+        )
+        ApiKey.objects.bulk_create(ApiKey(client=acme, kind="publishable", digest=f"d{n}") for n in range(count))
+    with unscoped("the test writes of nobody's rows"):
+        AuditEvent.objects.bulk_create(AuditEvent(actor="a", action="view") for _ in range(count))
+    return rows
+
+
+def _uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def too_many(browser: Browser, paths: list[str]) -> dict[str, int]:
+    """The pages that took more than MOST statements, savepoints and all, with how many."""
+    taken = {}
+    for path in paths:
+        with CaptureQueriesContext(connection) as queries:
+            status = browser.get(path).status_code
+        if status == 200:
+            taken[path] = len(queries)
+    return {path: count for path, count in taken.items() if count > MOST}
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_no_page_takes_more_queries_than_it_may(acme: Client, count: int) -> None:
+    rows = filled(acme, count)
+    pages = [page.path for page in every_page(rows, acme)]
+    lists = [page.path for page in every_page(rows, acme) if page.name.endswith("_changelist")]
+    more = [
+        *(f"{path}?q=canary" for path in lists),
+        *(f"{path}?client__id__exact={acme.pk}" for path in lists),
+        f"{reverse('admin:index')}?client={acme.pk}&days=90",
+        f"{reverse('admin:knowledge_document_progress')}?version={rows[DocumentVersion].pk}",
+        f"{reverse('admin:knowledge_document_add')}?client={acme.pk}",
+        f"{reverse('admin:knowledge_document_changelist')}?status=failed",
+        f"{reverse('admin:chat_session_changelist')}?with=refused",
+    ]
+    assert too_many(browser_of("root", is_superuser=True), [*pages, *more]) == {}
+    own = [page.path for page in every_page(rows, acme) if page.name in DEAREST]  # a role takes one query more
+    for role in StaffMember.Role.values:
+        browser = browser_of(role, role, acme if role == StaffMember.Role.CLIENT else None)
+        assert too_many(browser, own) == {}, role
+
+
+def test_a_list_is_not_counted_to_its_end(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    furnished_many(30)
+    monkeypatch.setattr(StoppingPaginator, "MOST", 10)
+    with unscoped("the test looks at everything"):
+        pages = StoppingPaginator(Document.objects.all(), 5)
+        with CaptureQueriesContext(connection) as queries:
+            assert (pages.count, pages.stopped) == (10, True)
+    assert ["LIMIT 10)" in query["sql"] for query in queries] == [True]
+    shown = browser_of("root", is_superuser=True).get("/admin/knowledge/document/").content.decode()
+    assert "the first 10 documents" in shown
