@@ -136,7 +136,7 @@ class QuestionSetAdmin(DeskAdmin):
             messages.error(request, error.message)
         else:
             audit.note(request, "add question", question_set, {}, {"question": case.question[: audit.LONGEST]})
-        return _to(question_set, "#questions")
+        return _to(question_set)
 
     def rename(self, request: HttpRequest, pk: int) -> HttpResponse:
         question_set = self._own(request, pk)
@@ -192,7 +192,7 @@ class LabelledQuestionAdmin(DeskAdmin):
         return False  # a question is added on its set's page
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        return _to(obj.question_set, "#questions")
+        return _to(obj.question_set)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         messages.success(request, "The question is deleted.")
@@ -292,5 +292,5 @@ def _may_run(request: HttpRequest) -> bool:
     return request.user.has_perm("tenants.ask_as_client")  # type: ignore[union-attr]
 
 
-def _to(question_set: QuestionSet, anchor: str = "") -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:chat_questionset_change", args=(question_set.pk,)) + anchor)
+def _to(question_set: QuestionSet) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:chat_questionset_change", args=(question_set.pk,)))
