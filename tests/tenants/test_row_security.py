@@ -255,8 +255,8 @@ def test_a_foreign_key_into_the_strangers_rows_fails_as_one_into_nothing(
         theirs = Session.objects.create().pk
     insert = (
         "INSERT INTO chat_message (client_id, session_id, trace_id, role, text, created, outcome, sources, model,"
-        " prompt_tokens, completion_tokens, cached, error_code, rating, comment, request_hash)"
-        " VALUES (%s, %s, gen_random_uuid(), 'visitor', '', now(), '', '[]', '', 0, 0, false, '', '', '', '')"
+        " prompt_tokens, completion_tokens, cached, error_code, rating, comment, request_hash, person, event)"
+        " VALUES (%s, %s, gen_random_uuid(), 'visitor', '', now(), '', '[]', '', 0, 0, false, '', '', '', '', '', '')"
     )
     told = []
     for session_id in (theirs, 10**12):
