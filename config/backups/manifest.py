@@ -90,6 +90,8 @@ def unpack(source: Path, directory: Path) -> None:
     try:
         with tarfile.open(source) as tar:
             for member in tar:
+                if member.isdir():  # of an operator's own tar
+                    continue
                 if not member.isfile():
                     raise BadBackup(f"The backup holds {member.name}, which is no plain file.")
                 _safe(member.name)

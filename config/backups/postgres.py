@@ -116,7 +116,8 @@ def _table(name: str, columns: list[str], directory: Path) -> dict[str, Any]:
 
 def _load(cursor: Any, name: str, table: dict[str, Any], directory: Path) -> None:
     query = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(name), _list(table["columns"]))
-    with gzip.open(directory / f"{name}.copy.gz") as file, cursor.copy(query) as copy:
+    path = directory / f"{name}.copy.gz"
+    with connection.wrap_database_errors, gzip.open(path) as file, cursor.copy(query) as copy:
         while piece := file.read(1 << 20):
             copy.write(piece)
     if cursor.rowcount != table["rows"]:
