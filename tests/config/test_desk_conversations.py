@@ -18,7 +18,7 @@ from chat.models import Message, Session
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.questions_in_vain import ANSWERED, REFUSED, asked
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, browser_of
 
 LIST = "/admin/chat/session/"
 SOURCES = [{"documentId": "d", "title": "Returns", "excerpt": "within 60 days", "page": 2, "chunkIndex": 0, "score": 1}]

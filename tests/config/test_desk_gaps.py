@@ -13,7 +13,7 @@ from knowledge.models import Document
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.questions_in_vain import asked
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, browser_of
 from tests.config.test_desk_conversations import queries
 from tests.knowledge.ingestion import work
 

@@ -14,7 +14,7 @@ from chat.question_sets import compare, runs
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.test_question_sets import CASES, RETURNS, begun, made
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, browser_of
 from tests.config.test_desk_conversations import queries
 from tests.knowledge.ingestion import upload, work
 

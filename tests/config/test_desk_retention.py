@@ -8,7 +8,7 @@ from chat.models import Retention
 from chat.retention.apply import apply_due
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
-from tests.config.test_admin import browser_of
+from tests.config.desk import browser_of
 
 
 @pytest.fixture
