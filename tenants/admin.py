@@ -77,11 +77,12 @@ class ClientAdmin(DeskAdmin):
     def get_urls(self) -> Any:
         return [*panel_urls(self.admin_site), *super().get_urls()]
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        client = self.get_object(request, object_id)
-        if client is not None and self.has_view_permission(request, client):
-            extra_context = {**(extra_context or {}), "panels": panels(request, client), "client": client}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **more: Any) -> Any:
+        """The panels show what is stored, not what a form that was refused has made of the client."""
+        client = Client.objects.get(pk=obj.pk) if obj and request.method == "POST" else obj
+        if client:
+            context |= {"panels": panels(request, client), "client": client}
+        return super().render_change_form(request, context, *args, obj=obj, **more)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # `manage.py delete_client` erases a client with everything of it, and leaves a receipt

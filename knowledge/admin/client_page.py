@@ -14,8 +14,9 @@ SHOWN = 10
 
 def _knowledge(request: HttpRequest, client: Client) -> dict[str, Any]:
     documents = Document.objects.filter(client=client).select_related("latest")
-    documents = documents.defer("latest__text")
-    return {"documents": list(documents[:SHOWN]), "count": documents.count(), "allowed": plan_of(client).documents}
+    shown = list(documents.defer("latest__text")[: SHOWN + 1])
+    count = len(shown) if len(shown) <= SHOWN else documents.count()
+    return {"documents": shown[:SHOWN], "count": count, "allowed": plan_of(client).documents}
 
 
 add_panel(
