@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminColorInputWidget
 
-from tenants import audit, keys, two_factor
+from tenants import audit, keys, staff, two_factor
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
 from tenants.staff import ATTEMPT, LOGIN
@@ -58,6 +58,14 @@ class ClientAdmin(DeskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return clients_of(request)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """A client's own staff's was read with their role."""
+        own = staff.own_client(request.user)
+        if own is None or str(own.pk) != object_id:
+            return super().get_object(request, object_id, from_field)
+        request.audit_about = own  # type: ignore[attr-defined]
+        return own
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Terms and answers are changed by different people."""
