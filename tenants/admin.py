@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminColorInputWidget
 
-from tenants import audit, keys, two_factor
+from tenants import audit, keys, staff, two_factor
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
 from tenants.staff import ATTEMPT, LOGIN
@@ -59,6 +59,14 @@ class ClientAdmin(DeskAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return clients_of(request)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """A client's own staff's was read with their role."""
+        own = staff.own_client(request.user)
+        if own is None or str(own.pk) != object_id:
+            return super().get_object(request, object_id, from_field)
+        request.audit_about = own  # type: ignore[attr-defined]
+        return own
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Terms and answers are changed by different people."""
         fixed = list(self.readonly_fields)
@@ -77,11 +85,12 @@ class ClientAdmin(DeskAdmin):
     def get_urls(self) -> Any:
         return [*panel_urls(self.admin_site), *super().get_urls()]
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        client = self.get_object(request, object_id)
-        if client is not None and self.has_view_permission(request, client):
-            extra_context = {**(extra_context or {}), "panels": panels(request, client), "client": client}
-        return super().change_view(request, object_id, form_url, extra_context)
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **more: Any) -> Any:
+        """The panels show what is stored, not what a form that was refused has made of the client."""
+        client = Client.objects.get(pk=obj.pk) if obj and request.method == "POST" else obj
+        if client:
+            context |= {"panels": panels(request, client), "client": client}
+        return super().render_change_form(request, context, *args, obj=obj, **more)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # `manage.py delete_client` erases a client with everything of it, and leaves a receipt

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -12,7 +13,7 @@ from django.http import HttpRequest
 from tenants import staff
 from tenants.addresses import client_address
 from tenants.models import AuditEvent, Client
-from tenants.scoping import ClientOwned
+from tenants.scoping import ClientOwned, is_entered
 
 LONGEST = 500  # characters kept of a value
 SECRETS = {"password", "digest", "key", "secret"}
@@ -32,7 +33,7 @@ def note(
     It is about `client_id`, else the row's client, else the one that the person is confined to.
     """
     event = _event(request, action, about, before or {}, after or {}, client_id)
-    with staff.scope(request.user):
+    with _scope(request.user):
         event.save()
     return event
 
@@ -43,8 +44,13 @@ def note_each(request: HttpRequest, action: str, rows: Iterable[models.Model], a
     for row in rows:
         before = {name: _plain(getattr(row, name)) for name in after}
         events.append(_event(request, action, row, before, after, None))
-    with staff.scope(request.user):
+    with _scope(request.user):
         AuditEvent.objects.bulk_create(events, batch_size=500)
+
+
+def _scope(user: Any) -> AbstractContextManager[Any]:
+    """The scope that is there already, which saves every page a savepoint's two round trips; else the person's."""
+    return nullcontext() if is_entered() else staff.scope(user)
 
 
 def _event(

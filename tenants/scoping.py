@@ -98,6 +98,11 @@ def current_client() -> uuid.UUID | None:
     return None if isinstance(scope, _Everyone) else scope
 
 
+def is_entered() -> bool:
+    """Is there a scope: one client's, or everyone's?"""
+    return _scope.get() is not None
+
+
 class InScope(Func):
     """The condition "this row's client is in scope", decided when the query is run, not when it is written:
     a queryset that outlives its scope raises, or shows the rows of the scope it is used in."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tenants.models import AuditEvent, StaffMember
+from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope, unscoped
 
 LOCKOUT_FAILURES = 5
@@ -69,14 +69,12 @@ class RoleBackend(ModelBackend):
 
 
 def member_of(user: Any) -> StaffMember | None:
-    """The user's row, read once a request."""
-    if "staff_member" in user._state.fields_cache:
-        return user._state.fields_cache["staff_member"]
-    with unscoped("a person's role says which scope they get"):
-        try:
-            return user.staff_member
-        except ObjectDoesNotExist:
-            return None
+    """The user's row, read once a request, with the client that it names."""
+    cache = user._state.fields_cache
+    if "staff_member" not in cache:
+        with unscoped("a person's role says which scope they get"):
+            cache["staff_member"] = StaffMember.objects.select_related("client").filter(user=user).first()
+    return cache["staff_member"]
 
 
 def works_for_all(user: Any) -> bool:
@@ -86,9 +84,15 @@ def works_for_all(user: Any) -> bool:
 
 
 def only_client(user: Any) -> uuid.UUID | None:
-    """The one client that this person sees."""
+    """The id of the one client that this person sees."""
+    client = own_client(user)
+    return client.pk if client else None
+
+
+def own_client(user: Any) -> Client | None:
+    """The one client that this person sees, as it was when the request began."""
     member = None if user.is_superuser else member_of(user)
-    return member.client_id if member and member.role == StaffMember.Role.CLIENT else None
+    return member.client if member and member.role == StaffMember.Role.CLIENT else None
 
 
 def scope(user: Any) -> AbstractContextManager[Any]:

@@ -64,6 +64,11 @@ class QuestionSetAdmin(DeskAdmin):
             *super().get_urls(),
         ]
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Who may delete a set deletes its runs with it, which nobody deletes one by one."""
+        found, counts, _, protected = super().get_deleted_objects(objs, request)
+        return found, counts, set(), protected
+
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return _to(obj)
 

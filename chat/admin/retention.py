@@ -60,7 +60,7 @@ def set_retention(request: HttpRequest, client: Client) -> HttpResponse:
 def _told(client: Client, rule: Retention) -> str:
     if rule.conversation_days is None:
         return "Conversations are kept for good."
-    found = would_delete(client.pk, timezone.now() + timedelta(days=1), COUNTED)["chat.Message"]
+    found = would_delete(client.pk, timezone.now() + timedelta(days=1), COUNTED).get("chat.Message")
     if not found:
         return "Saved. Nothing will be that old tonight."
     many = f"{COUNTED} messages or more" if found == COUNTED else f"{found} message{'s' * (found > 1)}"

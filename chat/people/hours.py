@@ -25,8 +25,9 @@ def validate_hours(text: str) -> None:
 
 
 def validate_time_zone(name: str) -> None:
+    """A name of the IANA data base, such as Europe/Berlin."""
     if name not in available_timezones():
-        raise ValidationError("Write a time zone as Europe/Berlin.")
+        raise ValidationError("Write a time zone's name, such as Europe/Berlin or UTC.")
 
 
 def _time(text: str) -> time:

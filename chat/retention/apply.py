@@ -10,7 +10,7 @@ import structlog
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from chat.models import Message, Session
+from chat.models import Contact, Message, Session
 from chat.retention.models import Retention
 from tenants.models import AuditEvent
 from tenants.scoping import client_scope, unscoped
@@ -50,21 +50,21 @@ def apply(client_id: uuid.UUID, now: datetime, progress: Callable[[int], None] =
     before = first_kept(rule, now) if rule else None
     if rule is None or before is None:
         return {}
-    for old in (_old_messages, _old_sessions):
+    for old in OLD:
         while rows := _delete_batch(rule, old, before):
             progress(rows)
     return _note(rule, before, _today(rule, now))
 
 
 def would_delete(client_id: uuid.UUID, now: datetime, most: int | None = None) -> dict[str, int]:
-    """What `apply` would delete of messages and whole conversations, counted no further than `most`."""
+    """What `apply` would delete of messages, addresses and whole conversations, counted no further than `most`."""
     rule = _rule(client_id)
     before = first_kept(rule, now) if rule else None
     if before is None:
         return {}
     with client_scope(client_id):
-        found = {"chat.Message": _old_messages(before), "chat.Session": Session.objects.filter(last_seen__lt=before)}
-        return {name: rows.order_by()[:most].count() for name, rows in found.items()}
+        found = (old(before) for old in OLD)
+        return {rows.model._meta.label: count for rows in found if (count := rows.order_by()[:most].count())}
 
 
 def _rule(client_id: uuid.UUID) -> Retention | None:
@@ -80,10 +80,19 @@ def _old_messages(before: datetime) -> QuerySet[Any]:
     return Message.objects.filter(created__lt=before).order_by("created")
 
 
+def _old_contacts(before: datetime) -> QuerySet[Any]:
+    """Addresses that visitors left, whether the client's people were told of them or not."""
+    return Contact.objects.filter(created__lt=before).order_by("created")
+
+
 def _old_sessions(before: datetime) -> QuerySet[Any]:
-    """A conversation goes with its last message; what it tells of the visitor's page goes with it."""
-    left = Message.objects.filter(session=OuterRef("pk"))
-    return Session.objects.filter(last_seen__lt=before).exclude(Exists(left)).order_by("last_seen")
+    """A conversation goes with the last of its messages and addresses; what it tells of the visitor's page, with it."""
+    kept = {"session": OuterRef("pk"), "created__gte": before}
+    silent = ~Exists(Message.objects.filter(**kept)) & ~Exists(Contact.objects.filter(**kept))
+    return Session.objects.filter(silent, last_seen__lt=before).order_by("last_seen")
+
+
+OLD = (_old_messages, _old_contacts, _old_sessions)  # in this order: a conversation's batch is then small
 
 
 def _delete_batch(rule: Retention, old: Callable[[datetime], QuerySet[Any]], before: datetime) -> int:

@@ -1,20 +1,14 @@
 """A client's rule, and how far it was applied."""
 
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from chat.people.hours import validate_time_zone
 from tenants.scoping import ClientOwned
 
 LONGEST_DAYS = 3650
-
-
-def validate_time_zone(name: str) -> None:
-    """A name of the IANA data base, such as Europe/Berlin."""
-    if name not in available_timezones():
-        raise ValidationError("Write a time zone's name, such as Europe/Berlin or UTC.")
 
 
 class Retention(ClientOwned):

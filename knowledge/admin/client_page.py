@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Count, Subquery
 from django.http import HttpRequest
 
 from billing.plans import plan_of
@@ -13,9 +14,10 @@ SHOWN = 10
 
 
 def _knowledge(request: HttpRequest, client: Client) -> dict[str, Any]:
-    documents = Document.objects.filter(client=client).select_related("latest")
-    documents = documents.defer("latest__text")
-    return {"documents": list(documents[:SHOWN]), "count": documents.count(), "allowed": plan_of(client).documents}
+    mine = Document.objects.filter(client=client)
+    counted = Subquery(mine.order_by().values("client").annotate(n=Count("pk")).values("n"))  # with the rows, once
+    shown = list(mine.select_related("latest").defer("latest__text").annotate(counted=counted)[:SHOWN])
+    return {"documents": shown, "count": shown[0].counted if shown else 0, "allowed": plan_of(client).documents}
 
 
 add_panel(

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.models import UsageRecord
-from chat.models import Gap, GapQuestion, Message, Retention, Session
+from chat.models import Contact, Gap, GapQuestion, Message, Retention, Session
 from chat.retention import apply as retention
 from tenants.models import AuditEvent, Client
 from tenants.scoping import client_scope
@@ -92,6 +92,26 @@ def test_what_goes_and_what_stays(acme: Client, stranger: Client) -> None:
     assert (event.actor, event.action, event.client_id) == ("retention", "apply retention", acme.pk)
     assert event.after == {"chat.Message": 4, "chat.GapQuestion": 1, "chat.Session": 1}
     assert event.name == "conversations before 2026-10-24 00:00 UTC"
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_an_address_that_a_visitor_left_goes_to_the_day(acme: Client, stranger: Client, zone: str) -> None:
+    """Its conversation is as new as its last word; an address that nobody was told of yet is no exception."""
+    rule(acme, 30, zone)
+    first = datetime.combine(NOW.astimezone(ZoneInfo(zone)).date() - timedelta(days=30), time.min, ZoneInfo(zone))
+    moments = {"gone@example.com": first - timedelta(microseconds=1), "kept@example.com": first}
+    for client in (acme, stranger):
+        talk = asked(client, "new", at=NOW)
+        silent = asked(client, "old", at=first - timedelta(days=9)).session_id  # left an address long after
+        with client_scope(client.pk):
+            for email, at in moments.items():
+                left = [Contact.objects.create(session_id=pk, email=email) for pk in (talk.session_id, silent)]
+                Contact.objects.filter(pk__in=[row.pk for row in left]).update(created=at)
+    counted = retention.would_delete(acme.pk, NOW)
+    assert counted == retention.apply(acme.pk, NOW) == {"chat.Message": 2, "chat.Contact": 2}
+    for client, emails in ((acme, ["kept@example.com"] * 2), (stranger, [*moments, *moments])):
+        with client_scope(client.pk):
+            assert sorted(Contact.objects.values_list("email", flat=True)) == sorted(emails)
 
 
 def test_it_runs_once_a_day_of_each_client(acme: Client, stranger: Client) -> None:

@@ -20,6 +20,7 @@ from tests.isolation.rows import OWNED, Rows, furnish
 from tests.isolation.rows import _value as value_for
 
 PASSWORD = "a-long-enough-password"
+MOST_QUERIES = 15  # round trips of a page; the statement that opens a scope goes out with its BEGIN
 
 
 def browser_of(name: str, role: str = "", client: Client | None = None, **rights: Any) -> Browser:
@@ -151,3 +152,18 @@ def counts(client: Client) -> dict[str, int]:
     """How many rows the client has of each model."""
     with client_scope(client.pk):
         return {model._meta.label: model._default_manager.count() for model in OWNED}
+
+
+class Change:
+    """A post that changes something, and the row of the audit that it must leave behind.
+
+    `what`: "model verb", or the name of an address; `before` and `after`: the values told, or part of them.
+    """
+
+    def __init__(self, what: str, path: str, data: dict[str, Any], action: str, before: Any = None, after: Any = None):
+        self.what, self.path, self.data, self.action = what, path, data, action
+        self.before, self.after = before or {}, after or {}
+
+
+def ticked(row: Any, action: str, **more: Any) -> dict[str, Any]:
+    return {"action": action, "_selected_action": [row.pk], **more}

@@ -14,22 +14,8 @@ from billing.models import BillingEvent, Budget, PaymentAccount, Plan
 from chat.models import Session
 from knowledge.models import Callback, Document
 from tenants.models import ApiKey, Client, WidgetConfig
-from tests.config.desk import PASSWORD
-
-
-class Change:
-    """A post that changes something, and the row of the audit that it must leave behind.
-
-    `what`: "model verb", or the name of an address; `before` and `after`: the values told, or part of them.
-    """
-
-    def __init__(self, what: str, path: str, data: dict[str, Any], action: str, before: Any = None, after: Any = None):
-        self.what, self.path, self.data, self.action = what, path, data, action
-        self.before, self.after = before or {}, after or {}
-
-
-def ticked(row: Any, action: str, **more: Any) -> dict[str, Any]:
-    return {"action": action, "_selected_action": [row.pk], **more}
+from tests.config.desk import PASSWORD, Change, ticked
+from tests.config.desk_changes_of_chat import ALIKE_OF_CHAT, changes_of_chat
 
 
 def changes(rows: Any, client: Client, user: User) -> list[Change]:
@@ -260,6 +246,7 @@ def changes(rows: Any, client: Client, user: User) -> list[Change]:
             {"Versions": 1},
             {"Versions": 0},
         ),
+        *changes_of_chat(rows, client),
         Change(
             "chat.session delete", f"/admin/chat/session/{rows[Session].pk}/delete/", {"post": "yes"}, "erase visitor"
         ),
@@ -281,6 +268,7 @@ ALIKE = {
     "knowledge_document_erase": "as knowledge_document_erase_several",
     "chat_session_erase": "as chat.session delete",
     "logout": "nobody's rows",
+    **ALIKE_OF_CHAT,
 }
 
 

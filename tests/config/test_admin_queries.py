@@ -13,7 +13,7 @@ from knowledge.models import Chunk, Document, DocumentVersion
 from tenants.desk import StoppingPaginator
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope, unscoped
-from tests.config.desk import browser_of, every_page, furnished, furnished_many
+from tests.config.desk import MOST_QUERIES, browser_of, every_page, furnished, furnished_many
 
 DEAREST = {
     "index",
@@ -22,7 +22,6 @@ DEAREST = {
     "chat_session_change",
     "billing_invoice_change",
 }
-MOST = 15  # round trips; the statement that opens a scope goes out with its BEGIN (tenants/row_security.py)
 
 
 def filled(acme: Client, count: int) -> Any:
@@ -51,14 +50,14 @@ def _uuid(number: int) -> str:
 
 
 def too_many(browser: Browser, paths: list[str]) -> dict[str, int]:
-    """The pages that took more than MOST statements, savepoints and all, with how many."""
+    """The pages that took more than MOST_QUERIES statements, savepoints and all, with how many."""
     taken = {}
     for path in paths:
         with CaptureQueriesContext(connection) as queries:
             status = browser.get(path).status_code
         if status == 200:
             taken[path] = len(queries)
-    return {path: count for path, count in taken.items() if count > MOST}
+    return {path: count for path, count in taken.items() if count > MOST_QUERIES}
 
 
 @pytest.mark.parametrize("count", [1, 300])

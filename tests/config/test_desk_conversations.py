@@ -15,10 +15,10 @@ from django.urls import reverse
 from billing.models import UsageRecord
 from chat.admin import conversations
 from chat.models import Message, Session
-from tenants.models import AuditEvent, Client, StaffMember
+from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.questions_in_vain import ANSWERED, REFUSED, asked
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, audited, browser_of
 
 LIST = "/admin/chat/session/"
 SOURCES = [{"documentId": "d", "title": "Returns", "excerpt": "within 60 days", "page": 2, "chunkIndex": 0, "score": 1}]
@@ -139,7 +139,7 @@ def test_the_export_has_the_whole_conversation_and_is_noted(
              "outcome": "answered", "sources": [], "rating": "down", "comment": "=wrong, said Ann"},
         ],
     }  # fmt: skip
-    event = AuditEvent.objects.get()
+    [event] = audited()
     assert (event.actor, event.action, event.client_id) == ("own", "export", acme.pk)
     table = own.get(reverse("admin:chat_session_export_csv", args=(down.session_id,))).content.decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(table)))
@@ -157,7 +157,7 @@ def test_a_visitor_is_erased_with_a_receipt(told: dict[str, Message], acme: Clie
     assert "The visitor is erased" in receipt and "by own" in receipt
     with client_scope(acme.pk):
         assert (Session.objects.count(), Message.objects.count()) == (4, 8)
-    event = AuditEvent.objects.get()
+    [event] = audited()
     assert (event.action, event.client_id, event.before, event.after) == (
         "erase visitor", acme.pk, {"Conversation": 1, "Messages": 2}, {"Conversation": 0, "Messages": 0}
     )  # fmt: skip
@@ -169,7 +169,7 @@ def test_several_are_erased_from_the_list(told: dict[str, Message], acme: Client
     assert own.post(LIST, form).status_code == 302
     with client_scope(acme.pk):
         assert not Session.objects.exists()
-    assert AuditEvent.objects.filter(action="erase visitor").count() == 5
+    assert len(audited(action="erase visitor")) == 5
 
 
 def test_one_message_is_never_taken_out_of_a_conversation(told: dict[str, Message], own: Browser) -> None:

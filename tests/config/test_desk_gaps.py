@@ -10,10 +10,10 @@ from django.urls import reverse
 from chat.gaps import answer, find
 from chat.models import Gap, Message
 from knowledge.models import Document
-from tenants.models import AuditEvent, Client, StaffMember
+from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.questions_in_vain import asked
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, audited, browser_of
 from tests.config.test_desk_conversations import queries
 from tests.knowledge.ingestion import work
 
@@ -93,7 +93,7 @@ def test_an_answer_goes_the_whole_way_from_the_desk(gaps: list[Gap], own: Browse
     told = own.get(reverse("admin:knowledge_document_change", args=(document.pk,))).content.decode()
     assert "written by own on" in told and url("change", gap) in told
     assert listed(own) == [gaps[1].pk] and listed(own, "?state=resolved") == [gap.pk]
-    event = AuditEvent.objects.get(action="answer gap")
+    [event] = audited(action="answer gap")
     assert (event.actor, event.client_id, event.after) == ("own", acme.pk, {"question": "Do you ship to Norway?"})
 
 
@@ -112,8 +112,7 @@ def test_dismissed_and_reopened(gaps: list[Gap], own: Browser) -> None:
     form = {"action": "dismiss_gaps", "_selected_action": [gap.pk for gap in gaps]}
     assert own.post(LIST, form).status_code == 302
     assert (listed(own), listed(own, "?state=all")) == ([], [gap.pk for gap in gaps])
-    actions = AuditEvent.objects.order_by("pk").values_list("action", flat=True)
-    assert list(actions) == ["dismiss gap", "reopen gap", "dismiss gap", "dismiss gap"]
+    assert [event.action for event in audited()] == ["dismiss gap", "reopen gap", "dismiss gap", "dismiss gap"]
 
 
 def test_strangers_and_the_billing_role_reach_no_gap(gaps: list[Gap], stranger: Client, acme: Client) -> None:

@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from chat.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult
 from chat.question_sets import compare, runs
-from tenants.models import AuditEvent, Client, StaffMember
+from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
 from tests.chat.test_question_sets import CASES, RETURNS, begun, made
-from tests.config.test_admin import MOST_QUERIES, browser_of
+from tests.config.desk import MOST_QUERIES, audited, browser_of
 from tests.config.test_desk_conversations import queries
 from tests.knowledge.ingestion import upload, work
 
@@ -62,7 +62,7 @@ def test_a_set_is_made_filled_corrected_and_deleted(acme: Client, own: Browser) 
     own.post(url("delete", found), {"post": "yes"})
     with client_scope(acme.pk):
         assert not QuestionSet.objects.exists() and not LabelledQuestion.objects.exists()
-    assert list(AuditEvent.objects.order_by("pk").values_list("action", flat=True)) == [
+    assert [event.action for event in audited()] == [
         "add", "add question", "add question", "post", "change", "change", "delete"
     ]  # fmt: skip
 

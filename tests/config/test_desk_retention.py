@@ -6,9 +6,9 @@ from django.urls import reverse
 
 from chat.models import Retention
 from chat.retention.apply import apply_due
-from tenants.models import AuditEvent, Client, StaffMember
+from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
-from tests.config.test_admin import browser_of
+from tests.config.desk import audited, browser_of
 
 
 @pytest.fixture
@@ -30,8 +30,7 @@ def test_it_is_set_and_taken_back_and_nothing_goes_before_midnight(acme: Client,
     assert "30 days</b>" in own.get(page).content.decode()
     own.post(url, {"days": "", "time_zone": "Europe/Berlin"})
     assert rules(acme) == [(None, "Europe/Berlin")]
-    changes = AuditEvent.objects.order_by("pk").values_list("actor", "action", "before", "after")
-    assert list(changes) == [
+    assert [(event.actor, event.action, event.before, event.after) for event in audited()] == [
         ("own", "change retention", {"conversation_days": None, "time_zone": "UTC"},
          {"conversation_days": 30, "time_zone": "Europe/Berlin"}),
         ("own", "change retention", {"conversation_days": 30}, {"conversation_days": None}),

@@ -188,7 +188,7 @@
     reachTabs()
     const drop = document.querySelector('.desk-drop')
     // The theme would look for its own text field beside every file field, and fail where there is none.
-    if (drop) drop.querySelector('input').hasChangeListener = true
+    for (const field of document.querySelectorAll('.desk input[type=file]')) field.hasChangeListener = true
     for (const name of ['dragover', 'dragleave', 'drop'])
       drop?.addEventListener(name, (event) => {
         event.preventDefault()
