@@ -148,10 +148,11 @@ class _Undo(Exception):
     """What one page does is not seen by the next."""
 
 
-def counts(client: Client) -> dict[str, int]:
-    """How many rows the client has of each model."""
+def stored(client: Client) -> dict[str, list[dict[str, Any]]]:
+    """All that is stored of the client, by model."""
     with client_scope(client.pk):
-        return {model._meta.label: model._default_manager.count() for model in OWNED}
+        rows = {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in OWNED}
+        return {**rows, "client": list(Client.objects.filter(pk=client.pk).values())}
 
 
 class Change:

@@ -21,6 +21,7 @@ from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnish
 from tests.config.desk_changes import ALIKE, PARTS, changes
 
 # Pages that belong to nobody's rows: no look at them is one across clients.
+VIEWS = {"changelist", "history", "add", "change", "delete"}  # Django's own, of each model
 NOBODYS = {"login", "logout", "jsi18n"}
 
 
@@ -40,7 +41,8 @@ def test_everything_that_can_be_changed_is_in_the_list(acme: Client) -> None:
             can |= {f"{model._meta.label_lower} {name}" for name in page.get_actions(request)}
     browser = Browser()
     browser.force_login(root, "tenants.staff.RoleBackend")
-    can |= {page.name for page in every_page(rows, acme) if browser.get(page.path).status_code == 405}
+    ours = [page for page in every_page(rows, acme) if page.name.rpartition("_")[2] not in VIEWS]
+    can |= {page.name for page in ours if browser.get(page.path).status_code == 405}
     assert listed - can == PARTS
     assert can - listed == set()
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.test import Client as Browser
 
 from tenants.models import Client, StaffMember
-from tests.config.desk import Page, browser_of, counts, every_page, furnished, visit
+from tests.config.desk import Page, browser_of, every_page, furnished, stored, visit
 from tests.config.desk_table import MODELS, PAGES
 from tests.isolation.rows import canary
 
@@ -51,15 +51,16 @@ def test_a_clients_staff_neither_see_nor_change_anything_of_another_client(
 ) -> None:
     rows, _ = furnished(acme), furnished(stranger)
     browser = browser_of("other", StaffMember.Role.CLIENT, stranger)
-    before = counts(acme)
-    asked = {"question": "x", "kind": "publishable", "document": rows_pk(rows), "client": str(acme.pk)}
+    before = stored(acme)
+    asked = {"question": "x", "kind": "publishable", "document": rows_pk(rows), "client": str(acme.pk), "post": "yes",
+             "answer": "x", "expected": "x", "name": "x", "days": "1", "time_zone": "UTC"}  # fmt: skip
     for page in every_page(rows, acme):
         for response in (_searched(browser, page), _posted(browser, page, asked)):
             assert response.status_code < 500, page
             shown = b"".join(response.streaming_content) if response.streaming else response.content
             for secret in (canary(acme), acme.name):
                 assert secret not in shown.decode("utf-8", "replace"), (page, secret)
-    assert counts(acme) == before
+    assert stored(acme) == before
 
 
 def rows_pk(rows: Any) -> str:
