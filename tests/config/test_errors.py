@@ -1,5 +1,7 @@
 """Every error has one shape, one trace id, and nothing internal in it."""
 
+import uuid
+
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
