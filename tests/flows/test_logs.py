@@ -152,7 +152,7 @@ def fail_everywhere(product: Installation, key: str, llm: LlmServer) -> None:
 
 
 def lose_the_index(product: Installation, client: dict[str, Any], key: str) -> None:
-    product.qdrant.failures += [Refused(400, f"Wrong input: {CANARY}")] * 3
+    product.qdrant.failures += [Refused(400, f"Wrong input: {CANARY}")] * 2  # a third attempt is the last
     send(product, client, "unlucky", f"Words of {CANARY}".encode())
     wait_for(product, "unlucky")
     product.qdrant.failures[:] = [Refused(500, f"Service internal error: {CANARY}")] * 10
