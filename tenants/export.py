@@ -4,6 +4,7 @@ Rows are found from the models. What lies elsewhere (files) is added by function
 they start. Keys' digests, which would help nobody but a thief, are left out.
 """
 
+import base64
 import json
 import re
 import uuid
@@ -70,6 +71,8 @@ def camel(name: str) -> str:
 
 class _Encoder(DjangoJSONEncoder):
     def default(self, value: Any) -> Any:
+        if isinstance(value, bytes | memoryview):
+            return base64.b64encode(value).decode()
         return value.name if hasattr(value, "storage") else super().default(value)  # a stored file's name
 
 
