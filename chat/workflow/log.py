@@ -190,8 +190,7 @@ def _session(question: Question) -> tuple[Session, bool]:
     if made := statements.insert(Session, {**named, "metadata": question.metadata}, ignore_conflicts=True):
         return Session(pk=made[0], **named), True
     known = _known(question)  # another request has just begun it
-    assert known is not None
-    return known, False
+    return (known, False) if known else _session(question)  # and the visitor has had it erased again
 
 
 def _known(question: Question) -> Session | None:
