@@ -27,12 +27,22 @@ class Product:
 
     url: str
     environment: dict[str, str]
-    banner: str = ""
     pid: int = 0
+    log: Path | None = None
 
     @property
     def secret(self) -> str:
         return self._generated("INTERNAL_API_SECRET")
+
+    @property
+    def banner(self) -> str:
+        """What `serve` prints once it listens: a moment after its port can be reached."""
+        assert self.log
+        deadline = time.monotonic() + 30
+        while "Ctrl-C" not in (printed := self.log.read_text()):
+            assert time.monotonic() < deadline, printed
+            time.sleep(0.05)
+        return printed
 
     @property
     def widget_key(self) -> str:
@@ -94,7 +104,7 @@ def served(directory: Path, **settings: str) -> Iterator[Product]:
         )
     try:
         wait_for_port(port, 60)
-        yield Product(f"http://127.0.0.1:{port}", environment, log.read_text(), process.pid)
+        yield Product(f"http://127.0.0.1:{port}", environment, process.pid, log)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) in (0, -signal.SIGINT, 130), log.read_text()
