@@ -67,8 +67,7 @@ class ChatDoor(AsyncHttpConsumer):
         """Servers also send this after a response that ended well."""
         if self.answering is not None:
             self.answering.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.answering
+            await asyncio.gather(self.answering, return_exceptions=True)
         raise StopConsumer
 
     async def respond(self, body: bytes) -> None:

@@ -161,7 +161,7 @@ async def catch_up() -> None:
     """
     for client_id, hour in [id for id, until in _behind.items() if until > time.monotonic()]:
         try:
-            floor = await asyncio.wait_for(asyncio.shield(_reading_of_books(client_id, hour)), BOOKS_DEADLINE)
+            floor = await _read_books(client_id, hour)
             await store.run(RAISE, [_key(client_id, hour)], [floor])
         except (DatabaseFailure, TimeoutError, store.Unavailable):
             return
@@ -176,7 +176,7 @@ def _may_be_behind(client_id: uuid.UUID, hour: datetime) -> None:
 async def _from_books(client_id: uuid.UUID, hour: datetime) -> int:
     """Places taken according to the database; the operator's policy when it does not answer either."""
     try:
-        return await asyncio.wait_for(asyncio.shield(_reading_of_books(client_id, hour)), BOOKS_DEADLINE)
+        return await _read_books(client_id, hour)
     except (DatabaseFailure, TimeoutError) as error:
         if settings.LIMITS_WHEN_UNREACHABLE == "admit":
             return 0
@@ -185,6 +185,12 @@ async def _from_books(client_id: uuid.UUID, hour: datetime) -> int:
         raise ApiError(
             "SERVICE_UNAVAILABLE", "The chat is not available at the moment.", headers={"Retry-After": "5"}
         ) from error
+
+
+async def _read_books(client_id: uuid.UUID, hour: datetime) -> int:
+    """Places taken according to the database, or TimeoutError after BOOKS_DEADLINE seconds."""
+    async with asyncio.timeout(BOOKS_DEADLINE):  # wait_for of Python 3.11 loses a cancellation that meets the result
+        return await asyncio.shield(_reading_of_books(client_id, hour))
 
 
 _Readings = dict[tuple[uuid.UUID, datetime], asyncio.Task[int]]

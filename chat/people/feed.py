@@ -61,8 +61,7 @@ async def listening(client_id: uuid.UUID, session_id: uuid.UUID) -> AsyncGenerat
         yield wait
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _receive(name: str, heard: "asyncio.Queue[Signal]", ready: asyncio.Event) -> None:

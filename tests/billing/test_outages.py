@@ -14,7 +14,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from billing import ledger, limits
-from billing.limits import admit, admit_visitor, slot, store
+from billing.limits import admit, admit_visitor, hours, slot, store
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -158,3 +158,16 @@ async def test_a_count_that_began_while_requests_were_under_way_catches_up(acme:
 def _reserve(client: Client, admission: limits.Admission) -> None:
     with client_scope(client.pk):
         ledger.reserve(uuid.uuid4().hex, client, admission)
+
+
+async def test_a_cancellation_that_meets_the_books_is_heeded(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server process stops its caretaker; one that counted on would keep the process from ending."""
+    books: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(hours, "_reading_of_books", lambda *_: books)
+    hours._may_be_behind(acme.pk, limits.full_hour(acme).hour)
+    counting = asyncio.create_task(limits.catch_up())
+    await asyncio.sleep(0)
+    books.set_result(1)
+    counting.cancel()
+    await asyncio.wait([counting], timeout=5)
+    assert counting.cancelled()
