@@ -1,6 +1,9 @@
 """Jobs of the queue: envelopes around one verb each. Every one may run twice, or at once with itself."""
 
+from tenants.jobs import job
 
+
+@job
 def group_gaps() -> bool:
     """Put new unanswered questions into their groups."""
     from chat.gaps import find
@@ -9,6 +12,7 @@ def group_gaps() -> bool:
     return False
 
 
+@job
 def follow_up_gaps() -> bool:
     """Ask the questions again whose answers have been read; True while some are still being read."""
     from chat.gaps import answer
@@ -16,6 +20,7 @@ def follow_up_gaps() -> bool:
     return answer.follow_up()
 
 
+@job
 def run_question_sets() -> bool:
     """Work off a slice of the oldest run; True if something is left."""
     from chat import queue
@@ -27,6 +32,7 @@ def run_question_sets() -> bool:
     return left
 
 
+@job
 def apply_retention() -> bool:
     """Delete what clients no longer want kept, once a day of each client."""
     from chat.retention import apply

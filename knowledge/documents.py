@@ -191,7 +191,7 @@ def _store(version: DocumentVersion, data: bytes) -> None:
     try:
         version.file.name = storage.save(name, ContentFile(data))
     except OSError as error:
-        log.error("an upload could not be stored", client=str(version.client_id), error=error.strerror)
+        log.error("an upload could not be stored", client_id=str(version.client_id), error=error.strerror)
         with contextlib.suppress(OSError):
             storage.delete(name)
         raise ApiError("SERVICE_UNAVAILABLE", "The file can't be stored right now. Please try again later.") from error

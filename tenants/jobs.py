@@ -3,13 +3,14 @@
 import functools
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from tenants.errors import cause_of
 
 log = structlog.get_logger(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -17,16 +18,16 @@ class JobFailed(Exception):
     """The queue writes a failed job's traceback into its log and its table; this one holds no data."""
 
 
-def job(function: Callable[[], T]) -> Callable[[], T]:
+def job(function: Callable[P, T]) -> Callable[P, T]:
     """Decorates an envelope that Django-Q2 delivers."""
 
     @functools.wraps(function)
-    def run() -> T:
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
         with structlog.contextvars.bound_contextvars(
             trace_id=str(uuid.uuid4()), caller="worker", job=function.__name__
         ):
             try:
-                return function()
+                return function(*args, **kwargs)
             except Exception as error:
                 log.exception("a job failed")
                 raise JobFailed(cause_of(error)) from None

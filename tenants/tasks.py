@@ -2,7 +2,10 @@
 
 import uuid
 
+from tenants.jobs import job
 
+
+@job
 def erase_client(client_id: str) -> None:
     from tenants.erasure import erase
 

@@ -45,7 +45,7 @@ def group_all() -> int:
         try:
             done += group(client_id)
         except ApiError as error:
-            log.warning("gaps were not grouped", client=str(client_id), reason=error.message)
+            log.warning("gaps were not grouped", client_id=str(client_id), reason=error.message)
     return done
 
 

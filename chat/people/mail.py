@@ -36,7 +36,9 @@ def send_due() -> int:
         try:
             message.send()
         except OSError as error:  # the mail server's refusals are OSErrors too; the row is tried again
-            log.warning("people could not be told of an address", contact=contact.pk, error=type(error).__name__)
+            log.warning(
+                "people could not be told of an address", client_id=str(contact.client_id), error=type(error).__name__
+            )
             continue
         with client_scope(contact.client_id):
             Contact.objects.filter(pk=contact.pk).update(sent=timezone.now())

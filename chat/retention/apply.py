@@ -37,7 +37,7 @@ def apply_due(now: datetime | None = None) -> int:
         try:
             apply(rule.client_id, now)
         except Exception:
-            log.exception("retention", client=str(rule.client_id))  # the others' turn comes all the same
+            log.exception("retention", client_id=str(rule.client_id))  # the others' turn comes all the same
     return len(due)
 
 
