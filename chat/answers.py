@@ -10,7 +10,6 @@ from django.db import IntegrityError
 
 from billing import limits
 from chat import caretaker, metrics, tapes
-from chat.door import in_thread
 from chat.llms import LlmError
 from chat.models import Message
 from chat.people import feed
@@ -20,6 +19,7 @@ from chat.workflow import log
 from chat.workflow.graph import answer_graph
 from chat.workflow.state import Question, Reserved, Result, Run
 from tenants.errors import ApiError, as_api_error
+from tenants.threads import in_thread
 from tenants.visitors import session_token
 
 Outcome = Message.Outcome

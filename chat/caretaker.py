@@ -10,9 +10,9 @@ from django.db import Error as DatabaseFailure
 
 from billing import limits
 from chat import answer_cache, background, sweeper, tapes
-from chat.door import in_thread
 from chat.people import upkeep
 from tenants import erasure
+from tenants.threads import in_thread
 
 log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 10.0

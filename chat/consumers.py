@@ -24,6 +24,7 @@ from tenants.callers import Caller, headers_of
 from tenants.cors import preflight_headers
 from tenants.errors import ApiError, as_api_error, trace_id_of
 from tenants.models import Client
+from tenants.threads import in_thread
 from tenants.visitors import check_session_token
 
 HEARTBEAT_SECONDS = 15
@@ -183,7 +184,7 @@ class ResumeConsumer(StreamConsumer):
     door = "resume"
 
     async def answer(self, caller: Caller, body: bytes) -> None:
-        client = caller.client or await door.in_thread(caller.acting_for, self.query().get("clientId"))
+        client = caller.client or await in_thread(caller.acting_for, self.query().get("clientId"))
         tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from channels.db import database_sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.utils import timezone
 
@@ -19,6 +18,7 @@ from tenants.callers import Caller, Kind, authenticate, knows, require_scope
 from tenants.cors import cors_headers
 from tenants.errors import ApiError
 from tenants.models import Client
+from tenants.threads import in_thread
 
 MAX_BODY_BYTES = 64 * 1024
 closing = False  # this process is shutting down: nothing new begins
@@ -127,8 +127,3 @@ def _storable(value: dict[str, Any]) -> bool:
     except UnicodeEncodeError:
         return False
     return "\\u0000" not in text
-
-
-def in_thread(function: Any, *args: Any) -> Any:
-    """Run synchronous code that queries; its connection is given back at the end."""
-    return database_sync_to_async(function, thread_sensitive=False)(*args)

@@ -10,13 +10,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from chat import tapes
-from chat.door import in_thread
 from chat.llms import MODELS, Usage
 from chat.models import Message
 from chat.tape import Event
 from chat.workflow import log
 from chat.workflow.state import Result
 from tenants.scoping import unscoped
+from tenants.threads import in_thread
 
 logger = structlog.get_logger(__name__)
 Outcome = Message.Outcome

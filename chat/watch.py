@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from chat import background
-from chat.door import in_thread
 from tenants.callers import Caller, still_allowed
 from tenants.errors import ApiError
+from tenants.threads import in_thread
 
 log = structlog.get_logger(__name__)
 CHECK_SECONDS = 0.5  # callers are remembered for a second, so together 1.5

@@ -28,6 +28,7 @@ from tenants.callers import Caller, headers_of, widget_caller
 from tenants.errors import ApiError, as_api_error
 from tenants.origins import parse_origin
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tenants.visitors import check_session_token, session_token
 
 AUTH_SECONDS = 10
@@ -113,7 +114,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 
     async def _authenticate(self, message: dict[str, Any]) -> None:
         """Key and page, as everywhere; a session that exists goes on with its token only, else a new one begins."""
-        caller, session_id = await door.in_thread(_recognise, message, self.headers.get("origin"))
+        caller, session_id = await in_thread(_recognise, message, self.headers.get("origin"))
         self.caller, self.session_id = caller, str(session_id)
         self.held.enter_context(watch.watching(caller, caller.client.pk, self._no_longer_allowed))
         token = session_token(caller.client.pk, session_id)

@@ -67,6 +67,7 @@ if PROCESS == "worker" and METRICS_ADDRESS:  # before anything is counted (tenan
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="support-chat-metrics-"))
 
 _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
+DATABASE_THREADS = 6  # in which answers query, each with a connection; the rest of the pool is for Django's own views
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
@@ -91,6 +92,7 @@ else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
     if pool_size := env.int("DATABASE_POOL_SIZE", default=10):  # 0: no pool
         _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5}
+        DATABASE_THREADS = max(1, min(DATABASE_THREADS, pool_size * 2 // 3))
 
 if REDIS_URL:
     _deadlines = {"socket_timeout": 2, "socket_connect_timeout": 2}  # a cache that hangs is worse than none

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import structlog
-from channels.db import database_sync_to_async
 
 from knowledge import metrics
 from knowledge.embeddings import EmbeddingError, get_embedder
@@ -18,6 +17,7 @@ from knowledge.vectors import Candidate, VectorError, VectorStore
 from tenants import statements
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 
 __all__ = ["Passage", "question_vectors", "search"]
 
@@ -36,7 +36,7 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
     if not ranked or ranked[0][1] < ranking.threshold:
         return []
     with metrics.timed(metrics.SEARCH, "rows"):
-        passages = await database_sync_to_async(_load, thread_sensitive=False)(client_id, ranked, limit)
+        passages = await in_thread(_load, client_id, ranked, limit)
     return passages if passages and passages[0].score >= ranking.threshold else []
 
 

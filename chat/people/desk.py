@@ -35,6 +35,7 @@ from tenants import audit, staff
 from tenants.errors import ApiError, as_api_error
 from tenants.login import logged_in
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
@@ -63,7 +64,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def connect(self) -> None:
-        seat = None if door.closing else await door.in_thread(sit_down, self.scope)
+        seat = None if door.closing else await in_thread(sit_down, self.scope)
         if seat is None:
             await self.close()  # before accept: HTTP 403
             return
@@ -100,7 +101,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
                 name = self.state["person"]
                 await feed.tell(seat.client_id, seat.session_id, "typing", name=name)
             return
-        await door.in_thread(act, self.scope, message)
+        await in_thread(act, self.scope, message)
         await feed.tell(seat.client_id, seat.session_id)
 
     async def _watch(self, seat: "Seat") -> None:
@@ -108,7 +109,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         async with feed.listening(seat.client_id, seat.session_id) as wait:
             while True:
                 try:
-                    state, turns = await door.in_thread(look, self.scope, self.turns)
+                    state, turns = await in_thread(look, self.scope, self.turns)
                 except PermissionDenied:
                     return await self.close(4401)
                 except ApiError:

@@ -15,6 +15,7 @@ from chat.people import feed, visitors
 from tenants.callers import Caller
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tenants.visitors import check_session_token
 
 SOON = 3.0  # seconds between two looks at the rows where a person is there or awaited, should a nudge be lost
@@ -32,7 +33,7 @@ class PeopleConsumer(ChatDoor):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         query = self.query()
-        client = caller.client or await door.in_thread(caller.acting_for, query.get("clientId"))
+        client = caller.client or await in_thread(caller.acting_for, query.get("clientId"))
         session_id = self.scope["url_route"]["kwargs"]["session_id"]
         if not check_session_token(client.pk, session_id, self.headers.get("x-session-token")):
             raise ApiError("NOT_FOUND", "There is no such conversation.")
@@ -81,7 +82,7 @@ async def follow(client_id: uuid.UUID, session_id: uuid.UUID, after: str) -> Asy
     silent = 0.0
     async with feed.listening(client_id, session_id) as wait:
         while True:
-            state, turns, after = await door.in_thread(_read, client_id, session_id, after)
+            state, turns, after = await in_thread(_read, client_id, session_id, after)
             events: list[Named] = [("", "state", state)] if state != told else []
             told = state
             events += turns

@@ -5,8 +5,8 @@ import asyncio
 
 import structlog
 
-from chat.door import in_thread
 from chat.people import feed, mail, takeover
+from tenants.threads import in_thread
 
 log = structlog.get_logger(__name__)
 SECONDS = 10.0

@@ -15,7 +15,6 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from billing import ledger
-from chat.door import in_thread
 from chat.llms import Turn, Usage
 from chat.models import Message, Session
 from chat.people import takeover
@@ -25,6 +24,7 @@ from tenants import statements
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 
 if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does it beside the start
     from langgraph.runtime import Runtime

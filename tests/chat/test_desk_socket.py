@@ -11,11 +11,11 @@ from django.contrib.sessions.models import Session as LoginSession
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from chat.door import in_thread
 from chat.models import Session
 from chat.people import takeover
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope, unscoped
+from tenants.threads import in_thread
 from tests.chat.conversation import QUESTION, chat, sockets
 from tests.chat.test_people import begin, told
 from tests.contracts.llm_server import LlmServer

@@ -6,9 +6,9 @@ import uuid
 import pytest
 from pytest_django import Settings
 
-from chat.door import in_thread
 from tenants import callers, keys
 from tenants.models import Client
+from tenants.threads import in_thread
 from tests.chat.conversation import ORIGIN, QUESTION, Socket, books, call, chat, leaving, pieces_of, stored, stream
 from tests.contracts.llm_server import HANG, LlmServer, Reply, cut, openai_events, paced
 

@@ -9,7 +9,6 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat import answers, door, sweeper, tapes
-from chat.door import in_thread
 from chat.models import Message
 from chat.tape import Event
 from chat.tapes.house import house
@@ -17,6 +16,7 @@ from chat.tapes.records import PROCESS, fields_of, key_of
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tenants.visitors import session_token
 from tests.chat.conversation import books, call, chat, leaving, pieces_of, stored, stream
 from tests.contracts.llm_server import RESET, LlmServer, openai_events, paced

@@ -16,13 +16,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat import visitors
-from chat.door import in_thread
 from chat.models import Contact, Message, Session, SupportHours
 from chat.people import feed, mail, takeover
 from chat.people import visitors as people
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tests.chat.conversation import QUESTION, Socket, books, chat, http, stream
 from tests.contracts.llm_server import LlmServer
 from tests.services import free_port

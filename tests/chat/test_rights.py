@@ -14,12 +14,12 @@ from django.test import Client as Browser
 from pytest_django import Settings
 
 from chat import tapes, visitors
-from chat.door import in_thread
 from chat.models import Message, Session, SessionErasure
 from knowledge.documents import Upload, submit
 from tenants import keys
 from tenants.models import Client
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tenants.visitors import session_token
 from tests.canaries import places
 from tests.chat.conversation import books, chat, leaving, pieces_of

@@ -7,9 +7,9 @@ import pytest
 from pytest_django import Settings
 
 from chat import websocket
-from chat.door import in_thread
 from tenants import callers, keys
 from tenants.models import Client
+from tenants.threads import in_thread
 from tests.chat.conversation import ORIGIN, QUESTION, Socket, stored
 from tests.contracts.llm_server import HANG, LlmServer, openai_events, paced
 

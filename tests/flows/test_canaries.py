@@ -15,12 +15,12 @@ from pytest_django import Settings
 from billing import limits
 from billing.models import UsageRecord
 from chat import tapes
-from chat.door import in_thread
 from chat.tapes.house import house
 from knowledge.embeddings import cache as embeddings
 from tenants import erasure
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tests.chat.conftest import fresh_limits, provider  # noqa: F401  (fixtures)
 from tests.chat.conversation import chat, leaving, pieces_of
 from tests.contracts.llm_server import LlmServer, openai_events, paced

@@ -12,11 +12,11 @@ from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from billing.models import UsageRecord
 from chat import routing, tapes
-from chat.door import in_thread
 from chat.models import Message, Session
 from chat.tape import Event
 from tenants.models import Client
 from tenants.scoping import client_scope
+from tenants.threads import in_thread
 from tenants.visitors import session_token
 from tests.isolation.rows import canary
 from tests.isolation.table import CONSUMERS, Route
