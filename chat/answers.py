@@ -16,8 +16,11 @@ from chat.people import feed
 from chat.tape import Event, Tape
 from chat.understanding.language import language_of, phrase
 from chat.workflow import log
+from chat.workflow.generate import say_ready
 from chat.workflow.graph import answer_graph
 from chat.workflow.state import Question, Reserved, Result, Run
+from chat.workflow.understand import understand
+from tenants import tracing
 from tenants.errors import ApiError, as_api_error
 from tenants.threads import in_thread
 from tenants.visitors import session_token
@@ -130,7 +133,13 @@ async def _reserve(question: Question) -> tuple[Question, Reserved]:
 async def _answer(run: Run) -> None:
     """Answer; whatever happens, leave a completed row, a settled ledger and a finished tape."""
     try:
-        await answer_graph().ainvoke({}, context=run)
+        with tracing.span("understand"):
+            state = await understand(run)
+        if state.get("ready"):
+            say_ready(run, state["text"])
+            await log.finish(run)
+        else:
+            await answer_graph().ainvoke(state, context=run)
     except asyncio.CancelledError:
         await _end(run, Outcome.CANCELLED, ApiError("TIMEOUT", "The answer was stopped."))
     except LlmError as error:

@@ -21,6 +21,7 @@ from tenants.models import Client
 from tenants.threads import in_thread
 
 MAX_BODY_BYTES = 64 * 1024
+_question = QuestionSerializer()  # one for all: making its fields costs more than their checks
 closing = False  # this process is shutting down: nothing new begins
 
 
@@ -54,9 +55,7 @@ async def admit(
     """
     if closing:
         raise ApiError("SERVICE_UNAVAILABLE", "The chat restarts. Please try again.", headers={"Retry-After": "1"})
-    serializer = QuestionSerializer(data=body)
-    serializer.is_valid(raise_exception=True)
-    fields = serializer.validated_data
+    fields = _question.run_validation(body)
     client = caller.client or await in_thread(caller.acting_for, fields.get("clientId"))
     structlog.contextvars.bind_contextvars(client_id=str(client.pk), caller=caller.kind.value)
     session_id = fields.get("sessionId")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from chat import answer_cache, llms, prompts
 from chat.models import Message
 from chat.pieces import Pieces
-from chat.understanding.language import language_of, no_answer
+from chat.understanding.language import no_answer
 from chat.workflow.state import Run, State
 from chat.writing.answer import Answer
 
@@ -21,13 +21,14 @@ async def generate(state: State, runtime: "Runtime[Run]") -> State:
     """Say a ready answer, or have the model write one from the passages."""
     run = runtime.context
     if state.get("ready"):
-        _say_ready(run, state["text"])
+        say_ready(run, state["text"])
     else:
         await _write(run, state)
     return {}
 
 
-def _say_ready(run: Run, text: str) -> None:
+def say_ready(run: Run, text: str) -> None:
+    """Say a text that is there already, in pieces like any answer."""
     pieces = Pieces()
     for word in WORDS.findall(text):
         run.say(pieces.push(word))
@@ -50,7 +51,7 @@ async def _write(run: Run, state: State) -> None:
                     break
         run.say(pieces.push(answer.finish()) + pieces.flush())
         if stream.stop == "refusal" and not run.result.text:  # as the offline answerer refuses, too
-            _say_ready(run, no_answer(language_of(run.question.text), client))
+            say_ready(run, no_answer(state["language"], client))
     finally:
         run.result.sources = answer.sources()
         run.result.model = stream.model

@@ -250,13 +250,17 @@ def _write_turn(question: Question, session: Session) -> None:
 
 
 async def log(state: State, runtime: "Runtime[Run]") -> dict[str, object]:
-    """The last node: complete the row, then tell the followers that the answer is whole."""
-    run = runtime.context
+    """The last node."""
+    await finish(runtime.context)
+    return {}
+
+
+async def finish(run: Run) -> None:
+    """Complete the row, then tell the followers that the answer is whole."""
     run.tape.task = None  # from here on there is nothing to stop
     await save(run)
     usage, result = total_usage(run.result), run.result
     run.tape.append(*closing_events(result.sources, usage.prompt_tokens, usage.completion_tokens, result.cached))
-    return {}
 
 
 def closing_events(

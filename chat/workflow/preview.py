@@ -18,6 +18,7 @@ from chat.workflow.generate import generate
 from chat.workflow.log import total_usage
 from chat.workflow.retrieve import retrieve
 from chat.workflow.state import Question, Reserved, Result, Run
+from chat.workflow.understand import understand
 from knowledge.search import Passage
 from tenants.models import Client
 
@@ -58,8 +59,9 @@ async def preview(client: Client, question: str, history: Sequence[Turn] = ()) -
     )
     from langgraph.runtime import Runtime  # takes a second to import, which no other command should wait for
 
-    runtime = Runtime(context=run)
-    state = await retrieve({}, runtime)
+    runtime, state = Runtime(context=run), await understand(run)
+    if not state.get("ready"):
+        state |= await retrieve(state, runtime)
     await generate(state, runtime)
     usage = total_usage(run.result)
     cost = cost_of(usage, run.result.model.prices.as_json()) if run.result.model else Decimal(0)

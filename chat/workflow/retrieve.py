@@ -1,49 +1,21 @@
-"""The first node: what is asked, and what of the client's knowledge may answer it."""
+"""The first node: what of the client's knowledge may answer the question."""
 
 from typing import TYPE_CHECKING
 
-from chat import answer_cache, llms, metrics
 from chat.models import Message
-from chat.understanding.followups import rewritten
-from chat.understanding.language import greeting, language_of, no_answer
+from chat.understanding.language import no_answer
 from chat.workflow.state import Run, State
 from knowledge.search import search
 
 if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does it beside the start
     from langgraph.runtime import Runtime
 
-Outcome = Message.Outcome
-
 
 async def retrieve(state: State, runtime: "Runtime[Run]") -> State:
-    """Passages for the model, or an answer that needs none: a greeting, an earlier answer, an honest refusal."""
+    """Passages for the model, or an honest refusal, which needs none."""
     run = runtime.context
-    question, client = run.question, run.question.client
-    if reply := greeting(question.text):
-        run.result.outcome = Outcome.GREETED
-        return {"ready": True, "text": reply}
-    model = llms.choose(client)
-    query, follow_up, run.result.rewriting = await rewritten(question.text, run.reserved.history, model)
-    language = language_of(question.text)
-    key = "" if follow_up else _cache_key(run, model.id, language)
-    earlier = await answer_cache.get(key) if key else None
-    if key:
-        metrics.series(metrics.CACHE, "hit" if earlier else "miss").inc()
-    if earlier:
-        run.result.outcome, run.result.cached = Outcome.ANSWERED, True
-        run.result.sources = earlier["sources"]
-        return {"ready": True, "text": earlier["text"]}
-    passages = await search(client.pk, query)
+    passages = await search(run.question.client.pk, state["query"])
     if not passages:
-        run.result.outcome = Outcome.REFUSED
-        return {"ready": True, "text": no_answer(language, client)}
-    return {"passages": passages, "query": query, "cache_key": key}
-
-
-def _cache_key(run: Run, model: str, language: str) -> str:
-    """Under which this answer is remembered; empty when the run neither takes from the cache nor gives to it."""
-    if not run.use_cache:
-        return ""
-    client = run.question.client
-    version = run.reserved.knowledge_version
-    return answer_cache.key_of(client.pk, version, model, client.instructions, language, run.question.text)
+        run.result.outcome = Message.Outcome.REFUSED
+        return {"ready": True, "text": no_answer(state["language"], run.question.client)}
+    return {"passages": passages}

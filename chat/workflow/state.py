@@ -112,6 +112,7 @@ class State(TypedDict, total=False):
     """What one node leaves for the next."""
 
     query: str  # the question, understandable without the session
+    language: str  # of the question
     passages: list[Passage]
     ready: bool  # the answer needs no model: a greeting, a refusal, or one from the cache
     text: str  # of a ready answer

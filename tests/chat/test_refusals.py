@@ -11,6 +11,7 @@ from billing.limits import Admission
 from chat import llms
 from chat.models import Message
 from chat.tape import Event
+from chat.understanding.language import language_of
 from chat.understanding.phrases import NO_ANSWER
 from chat.workflow.generate import generate
 from chat.workflow.state import Question, Reserved, Result, Run
@@ -30,6 +31,7 @@ async def generated(client: Client, text: str) -> tuple[Result, list[Event]]:
     tape = Events()
     run = Run(question, Reserved((), 1), tape, Result(), time.monotonic())
     state = {"passages": [passage("Shoes can be returned within 30 days.")], "query": text, "cache_key": ""}
+    state["language"] = language_of(text)
     try:
         await generate(state, Runtime(context=run))
     finally:

@@ -84,7 +84,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> I
 def test_an_answer_is_one_trace_under_the_id_that_the_visitor_sees(product: Product, collector: Collector) -> None:
     key = product.widget_key
     _, answer = product.json("POST", "/api/widget/chat", {"message": QUESTION}, x_api_key=key)
-    spans = collector.of(answer["traceId"], 7)
+    spans = collector.of(answer["traceId"], 8)
     by_id = {span.span_id: span.name for span in spans}
     assert sorted((span.name, by_id.get(span.parent_span_id, "")) for span in spans) == [
         ("embed", "retrieve"),
@@ -94,6 +94,7 @@ def test_an_answer_is_one_trace_under_the_id_that_the_visitor_sees(product: Prod
         ("request", ""),
         ("retrieve", "request"),
         ("rows", "retrieve"),
+        ("understand", "request"),
     ]
     assert all(span.end_time_unix_nano >= span.start_time_unix_nano > 0 for span in spans)
     assert collector.services == {"support-chat"}
@@ -115,7 +116,7 @@ def test_no_words_leave_with_the_spans(product: Product, collector: Collector) -
     canary = "kanarienvogel"
     key = product.widget_key
     _, answer = product.json("POST", "/api/widget/chat", {"message": f"{QUESTION} {canary}"}, x_api_key=key)
-    assert collector.of(answer["traceId"], 7)
+    assert collector.of(answer["traceId"], 8)
     product.json("POST", "/api/widget/chat", {"message": canary, "sessionId": canary}, x_api_key=f"pk_live_{canary}")
     time.sleep(0.5)
     assert not [span for span in collector.spans if canary in str(span) or key in str(span)]
