@@ -67,7 +67,7 @@ if PROCESS == "worker" and METRICS_ADDRESS:  # before anything is counted (tenan
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="support-chat-metrics-"))
 
 _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
-DATABASE_THREADS = 6  # in which answers query, each with a connection; the rest of the pool is for Django's own views
+DATABASE_THREADS = 3  # in which answers query, each with a connection: more of them wait for each other
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
