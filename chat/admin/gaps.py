@@ -13,11 +13,10 @@ from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from chat import queue
 from chat.gaps import answer, find
 from chat.models import Gap, GapQuestion
 from knowledge import documents
-from tenants import audit
+from tenants import audit, timetable
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 from tenants.errors import ApiError
 
@@ -132,7 +131,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
         except ApiError as error:
             messages.error(request, error.message)
             return self._to(gap)
-        queue.soon("follow_up_gaps")
+        timetable.soon("chat.tasks.follow_up_gaps")
         audit.note(request, "answer gap", gap, {}, {"question": question[: audit.LONGEST]})
         messages.success(request, "The answer is a document now. When it is read, the questions are asked again.")
         return self._to(gap)
@@ -145,7 +144,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
             return JsonResponse({"text": gap.get_state_display(), "done": True})
         text, ready = answer.progress(gap)
         if ready:
-            queue.soon("follow_up_gaps")
+            timetable.soon("chat.tasks.follow_up_gaps")
         return JsonResponse({"text": text, "done": False})
 
     def by_hand(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
@@ -163,7 +162,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
         """Have new questions grouped now rather than within minutes."""
         if not request.user.has_perm("chat.change_gap"):  # type: ignore[union-attr]
             raise PermissionDenied
-        queue.soon("group_gaps")
+        timetable.soon("chat.tasks.group_gaps")
         audit.note(request, "group gaps", request.path)
         messages.success(request, "New questions are being sorted. Reload the page in a moment.")
         return HttpResponseRedirect(reverse("admin:chat_gap_changelist"))

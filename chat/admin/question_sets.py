@@ -14,10 +14,10 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from chat import evaluation, queue
+from chat import evaluation
 from chat.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult
 from chat.question_sets import compare, runs
-from tenants import audit
+from tenants import audit, timetable
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 from tenants.errors import ApiError
 
@@ -165,7 +165,7 @@ class QuestionSetAdmin(DeskAdmin):
         except ApiError as error:
             messages.error(request, error.message)
             return _to(question_set)
-        queue.soon("run_question_sets")
+        timetable.soon("chat.tasks.run_question_sets")
         audit.note(request, "run questions", question_set, {}, {"questions": run.total})
         return HttpResponseRedirect(reverse("admin:chat_evaluationrun_change", args=(run.pk,)))
 
