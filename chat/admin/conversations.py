@@ -5,12 +5,10 @@ import io
 import uuid
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -21,9 +19,10 @@ from unfold.decorators import display
 from billing.models import UsageRecord
 from chat import visitors
 from chat.admin.people import WithPerson, live_page, person_of
-from chat.models import SLOW_MS, Message, Session
+from chat.models import SLOW_MS, Message, Session, SessionErasure
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
+from tenants.streamed import json_download
 
 OUTCOME_LABELS = {"answered": "success", "refused": "warning", "failed": "danger", "running": "info"}
 TURNS_SHOWN = 500
@@ -151,18 +150,11 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         """The conversation as it goes on, and a person's part in it."""
         return live_page(self, request, self._session(request, str(pk)))
 
-    def export(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The whole conversation as JSON, for the visitor who asks what is stored."""
+    def export(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """All that is held of the conversation, for the visitor who asks; as the visitor can have it themselves."""
         session = self._session(request, str(pk))
         audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
-        body = {
-            "sessionId": str(session.session_id),
-            "created": session.created.isoformat(),
-            "metadata": session.metadata,
-            "messages": [_exported(turn) for turn in session.messages.order_by("created", "id")],
-        }
-        headers = _as_file(session, "json")
-        return JsonResponse(body, json_dumps_params={"indent": 2, "ensure_ascii": False}, headers=headers)
+        return json_download(visitors.exported(session), _file_name(session, "json"))
 
     def export_csv(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The turns as a table, for people who work with spreadsheets."""
@@ -172,39 +164,34 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         writer.writerows(_line(turn) for turn in session.messages.order_by("created", "id"))
-        content_type = "text/csv; charset=utf-8"
-        return HttpResponse("\ufeff" + lines.getvalue(), content_type=content_type, headers=_as_file(session, "csv"))
+        name = _file_name(session, "csv")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return HttpResponse("\ufeff" + lines.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
 
     def erase(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Erase all that the visitor said and was told, with a receipt. The ledger holds no content and stays."""
         session = self._session(request, str(pk))
         if not self.has_delete_permission(request, session):
             raise PermissionDenied
-        counts = self._erase(request, session)
-        left = {"Conversation": Session.objects.filter(pk=pk).count(), "Messages": _messages(pk).count()}
+        receipt = self._erase(request, session)
         context = {
             **self.admin_site.each_context(request),
             "title": "Receipt",
             "opts": self.opts,
             "session": session,
-            "lines": [(name, counts[name], left[name]) for name in counts],
+            "lines": [(name, count, receipt.after[name]) for name, count in receipt.before.items()],
         }
         return TemplateResponse(request, "admin/desk/visitor_erased.html", context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self._erase(request, obj)
 
-    def _erase(self, request: HttpRequest, session: Any) -> dict[str, int]:
-        """What there was of it; the audit keeps the figures. Recordings and cached answers go after the commit."""
-        traces = visitors.traces_of(session)
-        counts = {"Conversation": 1, "Messages": _messages(session.pk).count()}
-        audit.note(
-            request, "erase visitor", f"chat.Session:{session.pk}", counts, dict.fromkeys(counts, 0), session.client_id
-        )
-        client_id, session_id, forget = session.client_id, session.session_id, async_to_sync(visitors.erase_outside)
-        transaction.on_commit(lambda: forget(client_id, session_id, traces), robust=True)
-        visitors.erase_rows(session)
-        return counts
+    def _erase(self, request: HttpRequest, session: Session) -> SessionErasure:
+        """The receipt; the audit keeps its figures."""
+        about = f"chat.Session:{session.pk}"
+        receipt = visitors.erase_with_change(session)
+        audit.note(request, "erase visitor", about, receipt.before, receipt.after, session.client_id)
+        return receipt
 
     def _session(self, request: HttpRequest, object_id: str) -> Session:
         if not self.has_view_permission(request):
@@ -215,13 +202,8 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         return session
 
 
-def _messages(session: int) -> QuerySet[Message]:
-    return Message.objects.filter(session_id=session)
-
-
-def _as_file(session: Session, ending: str) -> dict[str, str]:
-    name = f"conversation-{session.session_id}.{ending}"
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+def _file_name(session: Session, ending: str) -> str:
+    return f"conversation-{session.session_id}.{ending}"
 
 
 @admin.register(Message)
@@ -285,14 +267,6 @@ def _add_costs(request: HttpRequest, turns: list[Message]) -> None:
     by_id = dict(UsageRecord.objects.filter(request_id__in=ids).values_list("request_id", "cost"))
     for turn in turns:
         turn.cost = by_id.get(str(turn.trace_id))  # type: ignore[attr-defined]
-
-
-def _exported(turn: Message) -> dict[str, Any]:
-    values = {"role": turn.role, "text": turn.text, "created": turn.created.isoformat(), "traceId": str(turn.trace_id)}
-    values |= {name: value for name in ("person", "event") if (value := getattr(turn, name))}
-    if turn.role == Message.Role.ASSISTANT:
-        values |= {"outcome": turn.outcome, "sources": turn.sources, "rating": turn.rating, "comment": turn.comment}
-    return values
 
 
 def _line(turn: Message) -> tuple[Any, ...]:
