@@ -44,7 +44,7 @@ class _Eraser:
 
 
 _outside: dict[str, _Eraser] = {}
-_memories: list[Callable[[uuid.UUID], None]] = []
+_memories: list[Callable[[uuid.UUID], object]] = []
 
 
 def register(name: str, count: Callable[[uuid.UUID], int], erase: Callable[[uuid.UUID], None]) -> None:
@@ -64,7 +64,7 @@ def register_keys(name: str, *patterns: str) -> None:
     register(name, count, partial(_erase_keys, patterns))
 
 
-def register_memory(forget: Callable[[uuid.UUID], None]) -> None:
+def register_memory(forget: Callable[[uuid.UUID], object]) -> None:
     """Have every web process forget something of a client that it alone remembers; called from an app's `ready()`."""
     _memories.append(forget)
 
