@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -62,13 +62,6 @@ def _said(words: str) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=newest, text__icontains=words)
 
 
-def _tell_of_bound(request: HttpRequest) -> None:
-    """Where there are more messages than a search looks at, say so to who searches for words."""
-    words = request.GET.get("q", "")
-    if words and _id(words) is None and Message.objects.order_by("-created")[SEARCHED : SEARCHED + 1].exists():
-        messages.info(request, f"Words are looked for in the newest {SEARCHED:,} messages.")
-
-
 def _id(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text.strip())
@@ -76,8 +69,19 @@ def _id(text: str) -> uuid.UUID | None:
         return None
 
 
+class SearchedForWords(ReadOnly, DeskAdmin):
+    """Where there are more messages than a search looks at, who searches for words is told so."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        words = request.GET.get("q", "")
+        for_words = words and _id(words) is None and self.has_view_permission(request)
+        if for_words and Message.objects.order_by("-created")[SEARCHED : SEARCHED + 1].exists():
+            messages.info(request, f"Words are looked for in the newest {SEARCHED:,} messages.")
+        return super().changelist_view(request, extra_context)
+
+
 @admin.register(Session)
-class SessionAdmin(ReadOnly, DeskAdmin):
+class SessionAdmin(SearchedForWords):
     """A conversation is read as its visitor saw it, with what only we know beside it."""
 
     list_display = ("first_question", "client", "person", "created", "last_seen")
@@ -111,11 +115,6 @@ class SessionAdmin(ReadOnly, DeskAdmin):
     def first_question(self, session: Any) -> str:
         return Truncator(session.question or "(nothing was said)").chars(80)
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if self.has_view_permission(request):
-            _tell_of_bound(request)
-        return super().changelist_view(request, extra_context)
-
     @display(description="person", label={"waiting": "warning", "answering": "success"})
     def person(self, session: Session) -> tuple[str, str] | None:
         return person_of(session)
@@ -131,7 +130,7 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         ]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        session = self._session(request, object_id)
+        session = self.row(request, object_id)
         turns = list(session.messages.order_by("created", "id")[:TURNS_SHOWN])
         _add_costs(request, turns)
         context = {
@@ -148,17 +147,17 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The conversation as it goes on, and a person's part in it."""
-        return live_page(self, request, self._session(request, str(pk)))
+        return live_page(self, request, self.row(request, pk))
 
     def export(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
         """All that is held of the conversation, for the visitor who asks; as the visitor can have it themselves."""
-        session = self._session(request, str(pk))
+        session = self.row(request, pk)
         audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
         return json_download(visitors.exported(session), _file_name(session, "json"))
 
     def export_csv(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The turns as a table, for people who work with spreadsheets."""
-        session = self._session(request, str(pk))
+        session = self.row(request, pk)
         audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -170,7 +169,7 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     def erase(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Erase all that the visitor said and was told, with a receipt. The ledger holds no content and stays."""
-        session = self._session(request, str(pk))
+        session = self.row(request, pk)
         if not self.has_delete_permission(request, session):
             raise PermissionDenied
         receipt = self._erase(request, session)
@@ -193,32 +192,19 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         audit.note(request, "erase visitor", about, receipt.before, receipt.after, session.client_id)
         return receipt
 
-    def _session(self, request: HttpRequest, object_id: str) -> Session:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        session = self.get_object(request, object_id)
-        if session is None:
-            raise Http404
-        return session
-
 
 def _file_name(session: Session, ending: str) -> str:
     return f"conversation-{session.session_id}.{ending}"
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnly, DeskAdmin):
+class MessageAdmin(SearchedForWords):
     list_display = ("created", "client", "role", "said", "state", "model", "last_token_ms", "rating", "conversation")
     list_filter = (WithAnswer, "outcome", "role", "rating", CLIENT_FILTER)
     search_fields = ("trace_id",)
     search_help_text = "Search by words said, or by a trace id"
     list_select_related = ("client",)
     ordering = ("-created", "-id")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if self.has_view_permission(request):
-            _tell_of_bound(request)
-        return super().changelist_view(request, extra_context)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only with the whole conversation."""
@@ -228,12 +214,7 @@ class MessageAdmin(ReadOnly, DeskAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         """A message is read in its conversation."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        message = self.get_object(request, object_id)
-        if message is None:
-            raise Http404
-        return HttpResponseRedirect(_turn_url(message))
+        return HttpResponseRedirect(_turn_url(self.row(request, object_id)))
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         if not search_term:
