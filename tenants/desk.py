@@ -162,6 +162,11 @@ class DeskAdmin(ModelAdmin):
             raise Http404
         return found
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whose a row is never changes."""
+        fixed = super().get_readonly_fields(request, obj)
+        return (*fixed, "client") if obj and "client" in self.autocomplete_fields else fixed
+
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Refused as such: Django first looks for the row, which who may not look at it may not find."""
         if not self.has_view_permission(request):

@@ -87,11 +87,11 @@ def _of_bills(rows: Any, client: Client) -> list[Change]:
     budget, account, event = rows[Budget], rows[PaymentAccount], rows[BillingEvent]
     mine = {"client": client.pk}
     return [
-        changed("billing.budget", budget.pk, {**mine, "monthly": "55"}, {"monthly": f"{budget.monthly}.00"},
+        changed("billing.budget", budget.pk, {"monthly": "55"}, {"monthly": f"{budget.monthly}.00"},
                 {"monthly": "55"}),
         deleted("billing.budget", budget.pk, {"monthly": "55.00"}),
         added("billing.budget", {**mine, "monthly": "66"}, {"monthly": "66"}),
-        changed("billing.paymentaccount", account.pk, {**mine, "customer_id": "c2"},
+        changed("billing.paymentaccount", account.pk, {"customer_id": "c2"},
                 {"customer_id": account.customer_id}, {"customer_id": "c2"}),
         deleted("billing.paymentaccount", account.pk, {"customer_id": "c2"}),
         added("billing.paymentaccount", {**mine, "customer_id": "c3"}, {"customer_id": "c3"}),
