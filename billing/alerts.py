@@ -16,9 +16,9 @@ from django.db.models import F, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from billing import queue
 from billing.models import Alert
 from billing.money import money
+from tenants import timetable
 from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -85,7 +85,7 @@ def _after_commit(key: tuple[uuid.UUID, str, datetime]) -> None:
     if len(_written) > 10_000:
         _written.clear()
     _written.add(key)
-    queue.send_alerts_soon()
+    timetable.soon("billing.tasks.send_alerts")
 
 
 def _claim() -> Alert | None:

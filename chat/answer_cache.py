@@ -2,18 +2,20 @@
 
 The key holds everything an answer depends on: client, knowledge version (a changed or deleted document makes
 a new one), model, prompt version, language and the normalised question. A cache that is away is a miss.
+Without Redis there is one process, and they are in its memory.
 """
 
 import asyncio
 import hashlib
 import json
+import time
 import unicodedata
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
-from django.core.cache import cache
 
 from chat import tapes
 from chat.prompts import PROMPT_VERSION
@@ -23,6 +25,20 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 DEADLINE = 0.2  # seconds; a slower cache is none
+MOST_KEPT = 1_000  # answers in the memory of a process: some megabytes
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An answer in the memory of this process."""
+
+    until: float  # time.monotonic()
+    client_id: uuid.UUID
+    session_id: uuid.UUID
+    answer: str  # JSON
+
+
+_kept: dict[str, _Kept] = {}  # by key, the oldest first
 
 
 def key_of(
@@ -38,7 +54,8 @@ async def get(key: str) -> dict[str, Any] | None:
     """`{"text": ..., "sources": [...], "model": ...}` of an earlier answer."""
     try:
         if not settings.REDIS_URL:
-            return cache.get(key)
+            kept = _kept.get(key)
+            return json.loads(kept.answer) if kept and kept.until > time.monotonic() else None
         async with asyncio.timeout(DEADLINE):
             found = await tapes.client().get(key)
         return json.loads(found) if found else None
@@ -49,19 +66,19 @@ async def get(key: str) -> dict[str, Any] | None:
 
 async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
     """Remember an answer, and whose it was: a visitor may have it erased."""
-    session = _of_session(run.question.client.pk, run.question.session_id)
+    client_id, session_id, text = run.question.client.pk, run.question.session_id, json.dumps(answer)
+    if not settings.REDIS_URL:
+        return _keep(key, _Kept(time.monotonic() + settings.ANSWER_CACHE_SECONDS, client_id, session_id, text))
+    session = _of_session(client_id, session_id)
     try:
-        if not settings.REDIS_URL:
-            cache.set(session, [*cache.get(session, ()), key], settings.ANSWER_CACHE_SECONDS)
-            return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
         if settings.ANSWER_CACHE_SECONDS:
             async with asyncio.timeout(DEADLINE):
                 pipe = tapes.client().pipeline(transaction=False)
                 pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
                 pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
-                pipe.set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
+                pipe.set(key, text, ex=settings.ANSWER_CACHE_SECONDS)
                 await pipe.execute()
-                if await tapes.erased(run.question.client.pk, run.trace_id):
+                if await tapes.erased(client_id, run.trace_id):
                     await tapes.client().delete(key, session)
     except Exception:  # noqa: BLE001 - likewise
         log.warning("answer cache is away")
@@ -69,20 +86,31 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
 
 async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:
     """Forget what was remembered of a session; how many answers. Raises tapes.Away."""
-    session = _of_session(client_id, session_id)
     if not settings.REDIS_URL:
-        keys = cache.get(session, [])
-        cache.delete_many([session, *keys])
-        return len(keys)
+        return forget(client_id, session_id)
+    session = _of_session(client_id, session_id)
     async with tapes.step() as redis:
         keys = await redis.smembers(session)  # type: ignore[misc]
         return max(0, await redis.delete(session, *keys) - 1) if keys else 0
 
 
-def forget() -> None:
-    """Forget what this process alone remembers; its keys can't be told apart, and an answer can be made anew."""
-    if not settings.REDIS_URL:
-        cache.clear()
+def forget(client_id: uuid.UUID, session_id: uuid.UUID | None = None) -> int:
+    """Forget what this process alone remembers of a client, or of one session; how many answers."""
+    mine = [
+        key
+        for key, kept in _kept.copy().items()
+        if kept.client_id == client_id and session_id in (None, kept.session_id)
+    ]
+    return sum(_kept.pop(key, None) is not None for key in mine)
+
+
+def _keep(key: str, kept: _Kept) -> None:
+    for old, entry in _kept.copy().items():  # the oldest first
+        if entry.until > time.monotonic() and len(_kept) < MOST_KEPT:
+            break
+        _kept.pop(old, None)
+    _kept.pop(key, None)
+    _kept[key] = kept
 
 
 def _of_session(client_id: uuid.UUID, session_id: uuid.UUID) -> str:

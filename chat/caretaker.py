@@ -9,7 +9,7 @@ import structlog
 from django.db import Error as DatabaseFailure
 
 from billing import limits
-from chat import answer_cache, background, sweeper, tapes
+from chat import background, sweeper, tapes
 from chat.people import upkeep
 from tenants import erasure
 from tenants.threads import in_thread
@@ -53,7 +53,6 @@ async def forget_erased() -> None:
     try:
         for client_id in await in_thread(erasure.under_way):
             tapes.forget_client(client_id)
-            answer_cache.forget()
             erasure.forget(client_id)
     except DatabaseFailure as error:
         log.warning("nobody could be asked who is erased", error=type(error).__name__)

@@ -14,7 +14,7 @@ from billing import limits
 from chat.serializers import QuestionSerializer
 from chat.workflow.state import Question
 from tenants.addresses import address_block, client_address
-from tenants.callers import Caller, Kind, authenticate, knows, require_scope
+from tenants.callers import Caller, Kind, authenticate, require_scope
 from tenants.cors import cors_headers
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -26,14 +26,11 @@ closing = False  # this process is shutting down: nothing new begins
 
 
 async def judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:
-    """The CORS headers of the response, and the caller or why there is none. Asks the database in a thread, unless
-    the key was looked up a moment ago."""
-    if knows(headers):
-        try:
-            return _judge(headers)
-        except SynchronousOnlyOperation:  # the key was forgotten between the two looks, on a busy machine
-            pass
-    return await in_thread(_judge, headers)
+    """The CORS headers of the response, and the caller or why there is none."""
+    try:
+        return _judge(headers)  # keys are remembered a moment; then this asks the database nothing,
+    except SynchronousOnlyOperation:  # else Django refuses the query here, before anything has happened
+        return await in_thread(_judge, headers)
 
 
 def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiError]:

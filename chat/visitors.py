@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 
 from chat import answer_cache, tapes
-from chat.models import Message, Session, SessionErasure
+from chat.models import Contact, Message, Session, SessionErasure
 from tenants import export as exports
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
@@ -27,15 +28,14 @@ def messages(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> 
 def export(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> Iterator[str]:
     """Everything held of a session as JSON in pieces. ApiError 404, at once."""
     with client_scope(client_id):
-        session = _session(client_id, session_id, token)
-        about = exports.as_json(exports.as_dict(session))
-    return _exported(session, about)
+        return exported(_session(client_id, session_id, token))
 
 
-def _exported(session: Session, about: str) -> Iterator[str]:
-    yield f'{{"session":{about}'
-    for name, related in (("messages", "messages"), ("contacts", "contacts")):
-        yield f',"{name}":'
+def exported(session: Session) -> Iterator[str]:
+    """The same for whoever may read the session; opens its own scopes."""
+    yield f'{{"session":{exports.as_json(exports.as_dict(session))}'
+    for related in ("messages", "contacts"):
+        yield f',"{related}":'
         yield from exports.array(_batches(session, related))
     yield "}"
 
@@ -63,7 +63,7 @@ def erase(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> dic
     outside = async_to_sync(erase_outside)
     try:
         before = outside(client_id, session_id, traces)
-        receipt = _erase_rows(client_id, session_id, before)
+        receipt = _erase_locked(client_id, session_id, before)
         if running:
             time.sleep(tapes.HEARTBEAT + 0.5)
         outside(client_id, session_id, traces)
@@ -80,35 +80,50 @@ async def erase_outside(client_id: uuid.UUID, session_id: uuid.UUID, traces: lis
     return {"recordings": recordings, "cachedAnswers": await answer_cache.erase(client_id, session_id)}
 
 
-def erase_rows(session: Session, outside: dict[str, int] | None = None) -> SessionErasure:
-    """Erase a session's rows, in its client's scope; the receipt."""
-    counts = {"messages": session.messages.count(), "contacts": session.contacts.count(), **(outside or {})}
+def erase_with_change(session: Session) -> SessionErasure:
+    """Erase a session as part of a change that is under way, in scope; the receipt of its rows.
+
+    What is outside the database is erased when the change is committed.
+    """
+    client_id, session_id, traces = session.client_id, session.session_id, _traces_of(session)
+    transaction.on_commit(lambda: async_to_sync(erase_outside)(client_id, session_id, traces), robust=True)
+    return _erase_rows(session)
+
+
+def _erase_rows(session: Session, outside: dict[str, int] | None = None) -> SessionErasure:
+    key = session.pk
+    before = _rows(key) | (outside or {})
     answers = session.messages.filter(role=Message.Role.ASSISTANT).count()
     session.delete()
-    return SessionErasure.objects.create(client_id=session.client_id, answers=answers, before=counts)
+    return SessionErasure.objects.create(client_id=session.client_id, answers=answers, before=before, after=_rows(key))
 
 
-def traces_of(session: Session) -> list[uuid.UUID]:
+def _rows(session: int) -> dict[str, int]:
+    models = {"messages": Message, "contacts": Contact}
+    return {name: model.objects.filter(session_id=session).count() for name, model in models.items()}
+
+
+def _traces_of(session: Session) -> list[uuid.UUID]:
     return list(session.messages.order_by().values_list("trace_id", flat=True).distinct())
 
 
 def _traces(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> tuple[list[uuid.UUID], bool]:
     with client_scope(client_id):
         session = _session(client_id, session_id, token)
-        return traces_of(session), session.messages.filter(outcome=Message.Outcome.RUNNING).exists()
+        return _traces_of(session), session.messages.filter(outcome=Message.Outcome.RUNNING).exists()
 
 
-def _erase_rows(client_id: uuid.UUID, session_id: uuid.UUID, before: dict[str, int]) -> SessionErasure:
+def _erase_locked(client_id: uuid.UUID, session_id: uuid.UUID, before: dict[str, int]) -> SessionErasure:
     with client_scope(client_id):
         session = Session.objects.select_for_update().filter(session_id=session_id).first()
         if session is None:  # erased twice at once: the other one has the receipt
             raise ApiError("NOT_FOUND", "There is no such session.")
-        return erase_rows(session, before)
+        return _erase_rows(session, before)
 
 
 def _finish(receipt: SessionErasure, outside: dict[str, int]) -> dict[str, Any]:
     with client_scope(receipt.client_id):
-        receipt.after = dict.fromkeys(receipt.before, 0) | outside
+        receipt.after |= outside
         receipt.save(update_fields=["after"])
     return {
         "receiptId": str(receipt.pk),

@@ -28,14 +28,12 @@ edge.limit_daphne()
 log_retirements()
 
 if settings.EMBEDDED:
-    from billing import queue as billing_queue
-    from chat import queue as chat_queue
     from knowledge import queue
     from knowledge.vectors import embedded
+    from tenants import timetable
 
     embedded.own()
     queue.start_embedded_worker()
-    billing_queue.start_embedded_thread()
-    chat_queue.start_embedded_thread()
+    timetable.start_thread()
 
 preload.begin()

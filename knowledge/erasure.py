@@ -17,7 +17,7 @@ def register() -> None:
     erasure.register("vectors", _count_vectors, _erase_vectors)
     erasure.register("stored files", _count_files, _erase_files)
     erasure.register_keys("cached embeddings", cache.make_key(KEY.format(owner="CLIENT", rest="*")))
-    erasure.register_memory(lambda client_id: forget_questions())
+    erasure.register_memory(forget_questions)
 
 
 def _count_vectors(client_id: uuid.UUID) -> int:

@@ -109,9 +109,6 @@ class WidgetConfigAdmin(DeskAdmin):
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("client",) if obj else ()
-
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "primary_color":
             kwargs["widget"] = UnfoldAdminColorInputWidget

@@ -9,10 +9,12 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        from tenants import checks, staff  # noqa: F401  (registers the checks)
+        from tenants import checks, staff, timetable  # noqa: F401  (registers the checks)
 
+        timetable.register({"tenants.tasks.resume_erasures": 5})  # minutes
         user_logged_in.connect(staff.remember_login, dispatch_uid="tenants.login")
         post_migrate.connect(_install_policies, sender=self, dispatch_uid="tenants.policies")
+        post_migrate.connect(timetable.enter, sender=self, dispatch_uid="tenants.timetable")
 
 
 def _install_policies(using: str, **kwargs: Any) -> None:

@@ -128,16 +128,6 @@ def require_scope(caller: Caller, scope: str) -> None:
         raise unauthorised()
 
 
-def knows(headers: Mapping[str, str]) -> bool:
-    """Will `authenticate` and the CORS headers of this request need no query? (Keys are remembered a moment.)"""
-    bearer = headers.get("authorization", "").partition(" ")[2]
-    if bearer and "x-internal-secret" in headers:
-        bearer = ""
-    soon = time.monotonic() + 0.01
-    sent = [key for key in (headers.get("x-api-key", "").strip(), bearer.strip()) if keys.well_formed(key)]
-    return all(_remembered.get(keys.digests(key), (0.0, None))[0] > soon for key in sent)
-
-
 def forget_callers() -> None:
     """Forget remembered keys at once (after a change in this process, and between tests)."""
     _remembered.clear()

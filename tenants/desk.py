@@ -14,9 +14,9 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
@@ -108,6 +108,11 @@ def for_client(permission: str) -> Callable[[Any], Callable[..., HttpResponse]]:
     return decorate
 
 
+def back_to(client: Client, anchor: str) -> HttpResponse:
+    """To a panel of a client's page."""
+    return HttpResponseRedirect(reverse("admin:tenants_client_change", args=(client.pk,)) + f"#{anchor}")
+
+
 def clients_of(request: HttpRequest) -> QuerySet[Client]:
     """The clients that this person may know of."""
     only = staff.only_client(request.user)
@@ -147,6 +152,20 @@ class DeskAdmin(ModelAdmin):
         found = super().get_object(request, object_id, from_field)
         request.audit_about = found  # type: ignore[attr-defined]
         return found
+
+    def row(self, request: HttpRequest, object_id: str | int) -> Any:
+        """The row, for who may look at it; 403 without the permission, 404 for one that is not theirs."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = self.get_object(request, str(object_id))
+        if found is None:
+            raise Http404
+        return found
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whose a row is never changes."""
+        fixed = super().get_readonly_fields(request, obj)
+        return (*fixed, "client") if obj and "client" in self.autocomplete_fields else fixed
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Refused as such: Django first looks for the row, which who may not look at it may not find."""

@@ -29,12 +29,13 @@ from tenants.scoping import ClientOwned, client_scope
 
 PASSES = 3  # a request or job that was under way may write once more after its rows were erased
 SETTLE = timedelta(seconds=6)  # until requests under way have ended: 2 to be refused, 2 to be stopped, 2 to write
+AGAIN, AGAIN_AT_MOST = timedelta(minutes=10), timedelta(hours=6)  # until an erasure that did not end is taken up again
 FORGET = timedelta(seconds=30)  # for so long after the request the processes look again for what they remember
 Counts = dict[str, int]
 
 
 class ErasureIncomplete(RuntimeError):
-    """Something of the client is still there; the job is tried again."""
+    """Something of the client is still there; it is tried again (`resume`)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Eraser:
 
 
 _outside: dict[str, _Eraser] = {}
-_memories: list[Callable[[uuid.UUID], None]] = []
+_memories: list[Callable[[uuid.UUID], object]] = []
 
 
 def register(name: str, count: Callable[[uuid.UUID], int], erase: Callable[[uuid.UUID], None]) -> None:
@@ -64,7 +65,7 @@ def register_keys(name: str, *patterns: str) -> None:
     register(name, count, partial(_erase_keys, patterns))
 
 
-def register_memory(forget: Callable[[uuid.UUID], None]) -> None:
+def register_memory(forget: Callable[[uuid.UUID], object]) -> None:
     """Have every web process forget something of a client that it alone remembers; called from an app's `ready()`."""
     _memories.append(forget)
 
@@ -85,7 +86,7 @@ def request_erasure(client_id: uuid.UUID) -> Erasure:
     """Switch the client off for good (within 2 seconds everywhere) and note that it is to be erased."""
     with transaction.atomic():
         Client.objects.filter(pk=client_id).update(status=Client.Status.DISABLED)
-        erasure, _ = Erasure.objects.get_or_create(pk=client_id, defaults={"before": {}, "after": {}})
+        erasure, _ = Erasure.objects.get_or_create(pk=client_id, defaults={"due": timezone.now() + AGAIN})
     return erasure
 
 
@@ -121,6 +122,20 @@ def run(erasure: Erasure, *, here: bool = False) -> Erasure:
 
     async_task("tenants.tasks.erase_client", str(erasure.pk), task_name=f"erase {erasure.pk}")
     return erasure
+
+
+def resume() -> int:
+    """Have the erasures done that are due and not finished; how many. Harmless at once with itself.
+
+    The next attempt is as far off as the request lies back, from 10 minutes to 6 hours.
+    """
+    now, taken = timezone.now(), 0
+    for erasure in Erasure.objects.filter(Q(due=None) | Q(due__lte=now), finished=None).order_by("requested"):
+        wait = min(max(now - erasure.requested, AGAIN), AGAIN_AT_MOST)
+        if Erasure.objects.filter(pk=erasure.pk, due=erasure.due).update(due=now + wait):
+            run(erasure)
+            taken += 1
+    return taken
 
 
 def outlives(model: type[ClientOwned]) -> bool:

@@ -142,6 +142,7 @@ class Erasure(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False, help_text="The erased client's.")
     requested = models.DateTimeField(auto_now_add=True)
+    due = models.DateTimeField(null=True, editable=False, help_text="When it is taken up again if it is not finished.")
     finished = models.DateTimeField(null=True, editable=False)
     before = models.JSONField(default=dict, editable=False)
     after = models.JSONField(default=dict, editable=False)

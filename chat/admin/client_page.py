@@ -8,10 +8,9 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
@@ -20,7 +19,7 @@ from chat.llms import LlmError
 from chat.widget.snippet import embed_snippet
 from chat.workflow.preview import preview
 from tenants import audit, keys
-from tenants.desk import Panel, add_panel, for_client
+from tenants.desk import Panel, add_panel, back_to, for_client
 from tenants.errors import ApiError
 from tenants.models import ApiKey, Client, WidgetConfig
 
@@ -59,12 +58,12 @@ def make_key(request: HttpRequest, client: Client) -> HttpResponse:
     scopes = request.POST.getlist("scopes") if kind == ApiKey.Kind.SECRET else ()
     if kind not in ApiKey.Kind.values:
         messages.error(request, "Choose what kind of key it is.")
-        return _back(client, "keys")
+        return back_to(client, "keys")
     try:
         row, key = keys.mint(client.pk, kind, name=request.POST.get("name", "")[:100], scopes=scopes)
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
-        return _back(client, "keys")
+        return back_to(client, "keys")
     audit.note(request, "make key", row, {}, {"kind": row.kind, "scopes": row.scopes})
     return _shown_once(request, client, row, key)
 
@@ -89,7 +88,7 @@ def revoke_key(request: HttpRequest, client: Client, key_id: int) -> HttpRespons
     row.refresh_from_db()
     audit.note(request, "revoke key", row, before, audit.snapshot(row))
     messages.success(request, f"{row.hint} is revoked: it stops working within two seconds.")
-    return _back(client, "keys")
+    return back_to(client, "keys")
 
 
 def _shown_once(request: HttpRequest, client: Client, row: ApiKey, key: str) -> HttpResponse:
@@ -146,10 +145,6 @@ ask.scopes_itself = True  # type: ignore[attr-defined]  # a model may take its t
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
     return TemplateResponse(request, template, {**admin.site.each_context(request), **context})
-
-
-def _back(client: Client, anchor: str) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:tenants_client_change", args=(client.pk,)) + f"#{anchor}")
 
 
 add_panel(

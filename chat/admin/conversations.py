@@ -5,12 +5,10 @@ import io
 import uuid
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -21,9 +19,10 @@ from unfold.decorators import display
 from billing.models import UsageRecord
 from chat import visitors
 from chat.admin.people import WithPerson, live_page, person_of
-from chat.models import SLOW_MS, Message, Session
+from chat.models import SLOW_MS, Message, Session, SessionErasure
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
+from tenants.streamed import json_download
 
 OUTCOME_LABELS = {"answered": "success", "refused": "warning", "failed": "danger", "running": "info"}
 TURNS_SHOWN = 500
@@ -63,13 +62,6 @@ def _said(words: str) -> QuerySet[Message]:
     return Message.objects.filter(pk__in=newest, text__icontains=words)
 
 
-def _tell_of_bound(request: HttpRequest) -> None:
-    """Where there are more messages than a search looks at, say so to who searches for words."""
-    words = request.GET.get("q", "")
-    if words and _id(words) is None and Message.objects.order_by("-created")[SEARCHED : SEARCHED + 1].exists():
-        messages.info(request, f"Words are looked for in the newest {SEARCHED:,} messages.")
-
-
 def _id(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text.strip())
@@ -77,8 +69,19 @@ def _id(text: str) -> uuid.UUID | None:
         return None
 
 
+class SearchedForWords(ReadOnly, DeskAdmin):
+    """Where there are more messages than a search looks at, who searches for words is told so."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        words = request.GET.get("q", "")
+        for_words = words and _id(words) is None and self.has_view_permission(request)
+        if for_words and Message.objects.order_by("-created")[SEARCHED : SEARCHED + 1].exists():
+            messages.info(request, f"Words are looked for in the newest {SEARCHED:,} messages.")
+        return super().changelist_view(request, extra_context)
+
+
 @admin.register(Session)
-class SessionAdmin(ReadOnly, DeskAdmin):
+class SessionAdmin(SearchedForWords):
     """A conversation is read as its visitor saw it, with what only we know beside it."""
 
     list_display = ("first_question", "client", "person", "created", "last_seen")
@@ -112,11 +115,6 @@ class SessionAdmin(ReadOnly, DeskAdmin):
     def first_question(self, session: Any) -> str:
         return Truncator(session.question or "(nothing was said)").chars(80)
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if self.has_view_permission(request):
-            _tell_of_bound(request)
-        return super().changelist_view(request, extra_context)
-
     @display(description="person", label={"waiting": "warning", "answering": "success"})
     def person(self, session: Session) -> tuple[str, str] | None:
         return person_of(session)
@@ -132,7 +130,7 @@ class SessionAdmin(ReadOnly, DeskAdmin):
         ]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        session = self._session(request, object_id)
+        session = self.row(request, object_id)
         turns = list(session.messages.order_by("created", "id")[:TURNS_SHOWN])
         _add_costs(request, turns)
         context = {
@@ -149,94 +147,64 @@ class SessionAdmin(ReadOnly, DeskAdmin):
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The conversation as it goes on, and a person's part in it."""
-        return live_page(self, request, self._session(request, str(pk)))
+        return live_page(self, request, self.row(request, pk))
 
-    def export(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The whole conversation as JSON, for the visitor who asks what is stored."""
-        session = self._session(request, str(pk))
+    def export(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """All that is held of the conversation, for the visitor who asks; as the visitor can have it themselves."""
+        session = self.row(request, pk)
         audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
-        body = {
-            "sessionId": str(session.session_id),
-            "created": session.created.isoformat(),
-            "metadata": session.metadata,
-            "messages": [_exported(turn) for turn in session.messages.order_by("created", "id")],
-        }
-        headers = _as_file(session, "json")
-        return JsonResponse(body, json_dumps_params={"indent": 2, "ensure_ascii": False}, headers=headers)
+        return json_download(visitors.exported(session), _file_name(session, "json"))
 
     def export_csv(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The turns as a table, for people who work with spreadsheets."""
-        session = self._session(request, str(pk))
+        session = self.row(request, pk)
         audit.note(request, "export", f"chat.Session:{session.pk}", client_id=session.client_id)
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         writer.writerows(_line(turn) for turn in session.messages.order_by("created", "id"))
-        content_type = "text/csv; charset=utf-8"
-        return HttpResponse("\ufeff" + lines.getvalue(), content_type=content_type, headers=_as_file(session, "csv"))
+        name = _file_name(session, "csv")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return HttpResponse("\ufeff" + lines.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
 
     def erase(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Erase all that the visitor said and was told, with a receipt. The ledger holds no content and stays."""
-        session = self._session(request, str(pk))
+        session = self.row(request, pk)
         if not self.has_delete_permission(request, session):
             raise PermissionDenied
-        counts = self._erase(request, session)
-        left = {"Conversation": Session.objects.filter(pk=pk).count(), "Messages": _messages(pk).count()}
+        receipt = self._erase(request, session)
         context = {
             **self.admin_site.each_context(request),
             "title": "Receipt",
             "opts": self.opts,
             "session": session,
-            "lines": [(name, counts[name], left[name]) for name in counts],
+            "lines": [(name, count, receipt.after[name]) for name, count in receipt.before.items()],
         }
         return TemplateResponse(request, "admin/desk/visitor_erased.html", context)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self._erase(request, obj)
 
-    def _erase(self, request: HttpRequest, session: Any) -> dict[str, int]:
-        """What there was of it; the audit keeps the figures. Recordings and cached answers go after the commit."""
-        traces = visitors.traces_of(session)
-        counts = {"Conversation": 1, "Messages": _messages(session.pk).count()}
-        audit.note(
-            request, "erase visitor", f"chat.Session:{session.pk}", counts, dict.fromkeys(counts, 0), session.client_id
-        )
-        client_id, session_id, forget = session.client_id, session.session_id, async_to_sync(visitors.erase_outside)
-        transaction.on_commit(lambda: forget(client_id, session_id, traces), robust=True)
-        visitors.erase_rows(session)
-        return counts
-
-    def _session(self, request: HttpRequest, object_id: str) -> Session:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        session = self.get_object(request, object_id)
-        if session is None:
-            raise Http404
-        return session
+    def _erase(self, request: HttpRequest, session: Session) -> SessionErasure:
+        """The receipt; the audit keeps its figures."""
+        about = f"chat.Session:{session.pk}"
+        receipt = visitors.erase_with_change(session)
+        audit.note(request, "erase visitor", about, receipt.before, receipt.after, session.client_id)
+        return receipt
 
 
-def _messages(session: int) -> QuerySet[Message]:
-    return Message.objects.filter(session_id=session)
-
-
-def _as_file(session: Session, ending: str) -> dict[str, str]:
-    name = f"conversation-{session.session_id}.{ending}"
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+def _file_name(session: Session, ending: str) -> str:
+    return f"conversation-{session.session_id}.{ending}"
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnly, DeskAdmin):
+class MessageAdmin(SearchedForWords):
     list_display = ("created", "client", "role", "said", "state", "model", "last_token_ms", "rating", "conversation")
     list_filter = (WithAnswer, "outcome", "role", "rating", CLIENT_FILTER)
     search_fields = ("trace_id",)
     search_help_text = "Search by words said, or by a trace id"
     list_select_related = ("client",)
     ordering = ("-created", "-id")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if self.has_view_permission(request):
-            _tell_of_bound(request)
-        return super().changelist_view(request, extra_context)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only with the whole conversation."""
@@ -246,12 +214,7 @@ class MessageAdmin(ReadOnly, DeskAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         """A message is read in its conversation."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        message = self.get_object(request, object_id)
-        if message is None:
-            raise Http404
-        return HttpResponseRedirect(_turn_url(message))
+        return HttpResponseRedirect(_turn_url(self.row(request, object_id)))
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         if not search_term:
@@ -285,14 +248,6 @@ def _add_costs(request: HttpRequest, turns: list[Message]) -> None:
     by_id = dict(UsageRecord.objects.filter(request_id__in=ids).values_list("request_id", "cost"))
     for turn in turns:
         turn.cost = by_id.get(str(turn.trace_id))  # type: ignore[attr-defined]
-
-
-def _exported(turn: Message) -> dict[str, Any]:
-    values = {"role": turn.role, "text": turn.text, "created": turn.created.isoformat(), "traceId": str(turn.trace_id)}
-    values |= {name: value for name in ("person", "event") if (value := getattr(turn, name))}
-    if turn.role == Message.Role.ASSISTANT:
-        values |= {"outcome": turn.outcome, "sources": turn.sources, "rating": turn.rating, "comment": turn.comment}
-    return values
 
 
 def _line(turn: Message) -> tuple[Any, ...]:

@@ -6,18 +6,17 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from chat import queue
 from chat.gaps import answer, find
 from chat.models import Gap, GapQuestion
 from knowledge import documents
-from tenants import audit
+from tenants import audit, timetable
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 from tenants.errors import ApiError
 
@@ -101,7 +100,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
         return super().changelist_view(request, {**(extra_context or {}), "waiting": find.waiting(most=100)})
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        gap = self._gap(request, object_id)
+        gap = self.row(request, object_id)
         questions = list(gap.questions.select_related("message__session")[:SHOWN])
         asked_again = [question for question in questions if question.asked_again]
         context = {
@@ -113,7 +112,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
             "more": gap.asked > len(questions),
             "cited": sum(bool(question.again.get("cites")) for question in asked_again),
             "asked_again": len(asked_again),
-            "draft": gap.title or (gap.first_question or "")[: answer.LONGEST_QUESTION],  # type: ignore[attr-defined]
+            "draft": gap.title or (gap.first_question or "")[: answer.LONGEST_QUESTION],
             "longest": (answer.LONGEST_QUESTION, answer.LONGEST_ANSWER),
             "may": request.user.has_perm("chat.change_gap"),  # type: ignore[union-attr]
             "may_write": self._may_write(request),
@@ -123,7 +122,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
 
     def write(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make what was written a document; the gap's page follows what becomes of it."""
-        gap = self._gap(request, str(pk))
+        gap = self.row(request, pk)
         if not self._may_write(request):
             raise PermissionDenied
         question, text = request.POST.get("question", ""), request.POST.get("answer", "")
@@ -132,7 +131,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
         except ApiError as error:
             messages.error(request, error.message)
             return self._to(gap)
-        queue.soon("follow_up_gaps")
+        timetable.soon("chat.tasks.follow_up_gaps")
         audit.note(request, "answer gap", gap, {}, {"question": question[: audit.LONGEST]})
         messages.success(request, "The answer is a document now. When it is read, the questions are asked again.")
         return self._to(gap)
@@ -140,17 +139,17 @@ class GapAdmin(ReadOnly, DeskAdmin):
     def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
         """`{"text", "done"}`; sees to it that the questions are asked again as soon as the answer is read."""
         request.polled = True  # type: ignore[attr-defined]
-        gap = self._gap(request, str(pk))
+        gap = self.row(request, pk)
         if gap.state != Gap.State.READING:
             return JsonResponse({"text": gap.get_state_display(), "done": True})
         text, ready = answer.progress(gap)
         if ready:
-            queue.soon("follow_up_gaps")
+            timetable.soon("chat.tasks.follow_up_gaps")
         return JsonResponse({"text": text, "done": False})
 
     def by_hand(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
         """Dismiss, reopen or resolve."""
-        gap = self._gap(request, str(pk))
+        gap = self.row(request, pk)
         if not request.user.has_perm("chat.change_gap"):  # type: ignore[union-attr]
             raise PermissionDenied
         state, action, told = BY_HAND[act]
@@ -163,15 +162,14 @@ class GapAdmin(ReadOnly, DeskAdmin):
         """Have new questions grouped now rather than within minutes."""
         if not request.user.has_perm("chat.change_gap"):  # type: ignore[union-attr]
             raise PermissionDenied
-        queue.soon("group_gaps")
+        timetable.soon("chat.tasks.group_gaps")
         audit.note(request, "group gaps", request.path)
         messages.success(request, "New questions are being sorted. Reload the page in a moment.")
         return HttpResponseRedirect(reverse("admin:chat_gap_changelist"))
 
     @admin.action(description="Dismiss the selected gaps", permissions=["work"])
     def dismiss_gaps(self, request: HttpRequest, queryset: Any) -> None:
-        for gap in queryset:
-            audit.note(request, "dismiss gap", gap, {"state": gap.state}, {"state": "dismissed"})
+        audit.note_each(request, "dismiss gap", queryset, {"state": Gap.State.DISMISSED.value})
         count = queryset.update(state=Gap.State.DISMISSED, note="")
         messages.success(request, f"{count} dismissed: questions like these are no longer shown here.")
 
@@ -180,14 +178,6 @@ class GapAdmin(ReadOnly, DeskAdmin):
 
     def _may_write(self, request: HttpRequest) -> bool:
         return request.user.has_perms(("chat.change_gap", "knowledge.add_document"))  # type: ignore[union-attr]
-
-    def _gap(self, request: HttpRequest, object_id: str) -> Gap:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        gap = self.get_object(request, object_id)
-        if gap is None:
-            raise Http404
-        return gap
 
     def _to(self, gap: Gap) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:chat_gap_change", args=(gap.pk,)))

@@ -69,9 +69,6 @@ class SupportHoursAdmin(DeskAdmin):
     search_fields = ("client__name",)
     autocomplete_fields = ("client",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("client",) if obj else ()
-
     @display(description="now", label={"staffed": "success"})
     def state(self, hours: SupportHours) -> str:
         return "staffed" if hours.open_at(timezone.now()) else "closed"

@@ -7,17 +7,17 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
-from chat import evaluation, queue
+from chat import evaluation
 from chat.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult
 from chat.question_sets import compare, runs
-from tenants import audit
+from tenants import audit, timetable
 from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly
 from tenants.errors import ApiError
 
@@ -73,9 +73,7 @@ class QuestionSetAdmin(DeskAdmin):
         return _to(obj)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        question_set = self._set(request, object_id)
+        question_set = self.row(request, object_id)
         costs = request.user.has_perm("tenants.see_costs")  # type: ignore[union-attr]
         found = list(question_set.runs.all()[:RUNS_SHOWN])
         shown = [kind for kind in compare.kinds(costs=costs) if kind.name in (*compare.IN_LISTS, "cost")]
@@ -117,9 +115,7 @@ class QuestionSetAdmin(DeskAdmin):
         return _to(question_set)
 
     def export_csv(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        question_set = self._set(request, str(pk))
+        question_set = self.row(request, pk)
         cases = [evaluation.Case(q.question, q.expected, q.answerable) for q in question_set.questions.all()]
         audit.note(request, "export", question_set)
         name = f"{slugify(question_set.name) or 'questions'}.csv"
@@ -157,15 +153,15 @@ class QuestionSetAdmin(DeskAdmin):
 
     def run(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Begin a run; its page shows how far it is."""
-        if not (self.has_view_permission(request) and _may_run(request)):
+        question_set = self.row(request, pk)
+        if not _may_run(request):
             raise PermissionDenied
-        question_set = self._set(request, str(pk))
         try:
             run = runs.begin(question_set, request.user.get_username())
         except ApiError as error:
             messages.error(request, error.message)
             return _to(question_set)
-        queue.soon("run_question_sets")
+        timetable.soon("chat.tasks.run_question_sets")
         audit.note(request, "run questions", question_set, {}, {"questions": run.total})
         return HttpResponseRedirect(reverse("admin:chat_evaluationrun_change", args=(run.pk,)))
 
@@ -173,13 +169,7 @@ class QuestionSetAdmin(DeskAdmin):
         """The set, for who may change it."""
         if not self.has_change_permission(request):
             raise PermissionDenied
-        return self._set(request, str(pk))
-
-    def _set(self, request: HttpRequest, object_id: str) -> QuestionSet:
-        question_set = self.get_object(request, object_id)
-        if question_set is None:
-            raise Http404
-        return question_set
+        return self.row(request, pk)
 
 
 @admin.register(LabelledQuestion)
@@ -221,7 +211,7 @@ class EvaluationRunAdmin(ReadOnly, DeskAdmin):
         ]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        run = self._run(request, object_id)
+        run = self.row(request, object_id)
         costs = request.user.has_perm("tenants.see_costs")  # type: ignore[union-attr]
         others = list(EvaluationRun.objects.filter(question_set=run.question_set).exclude(pk=run.pk)[: runs.RUNS_KEPT])
         earlier = _chosen(others, request.GET.get("with", ""), run)
@@ -251,27 +241,19 @@ class EvaluationRunAdmin(ReadOnly, DeskAdmin):
     def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
         """`{"text", "percent", "done"}`."""
         request.polled = True  # type: ignore[attr-defined]
-        run = self._run(request, str(pk))
+        run = self.row(request, pk)
         asked = run.results.exclude(asked=None).count()
         text = "Waiting for its turn" if run.state == EvaluationRun.State.WAITING else f"{asked} of {run.total} asked"
         done = run.state not in EvaluationRun.UNFINISHED
         return JsonResponse({"text": text, "percent": 100 * asked // max(run.total, 1), "done": done})
 
     def stop(self, request: HttpRequest, pk: int) -> HttpResponse:
-        run = self._run(request, str(pk))
+        run = self.row(request, pk)
         if not _may_run(request):
             raise PermissionDenied
         runs.stop(run)
         audit.note(request, "stop run", run)
         return HttpResponseRedirect(reverse("admin:chat_evaluationrun_change", args=(run.pk,)))
-
-    def _run(self, request: HttpRequest, object_id: str) -> EvaluationRun:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run = self.get_object(request, object_id)
-        if run is None:
-            raise Http404
-        return run
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("question_set", "client")

@@ -5,8 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
@@ -14,7 +13,7 @@ from chat.models import Retention
 from chat.retention.apply import first_kept, would_delete
 from chat.retention.models import LONGEST_DAYS
 from tenants import audit
-from tenants.desk import Panel, add_panel, for_client
+from tenants.desk import Panel, add_panel, back_to, for_client
 from tenants.models import Client
 
 COUNTED = 1_000
@@ -49,12 +48,12 @@ def set_retention(request: HttpRequest, client: Client) -> HttpResponse:
         rule.clean_fields(exclude=["client"])
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
-        return _back(client)
+        return back_to(client, "retention")
     rule.save()
     after = {"conversation_days": rule.conversation_days, "time_zone": rule.time_zone}
     audit.note(request, "change retention", rule, before, after)
     messages.success(request, _told(client, rule))
-    return _back(client)
+    return back_to(client, "retention")
 
 
 def _told(client: Client, rule: Retention) -> str:
@@ -65,10 +64,6 @@ def _told(client: Client, rule: Retention) -> str:
         return "Saved. Nothing will be that old tonight."
     many = f"{COUNTED} messages or more" if found == COUNTED else f"{found} message{'s' * (found > 1)}"
     return f"Saved. {many} will be deleted at the next midnight in {rule.time_zone}."
-
-
-def _back(client: Client) -> HttpResponse:
-    return HttpResponseRedirect(reverse("admin:tenants_client_change", args=(client.pk,)) + "#retention")
 
 
 add_panel(

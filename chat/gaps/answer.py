@@ -81,27 +81,27 @@ def progress(gap: Gap) -> tuple[str, bool]:
     return f"The answer is being read: {version.step}", False
 
 
-def follow_up() -> bool:
-    """Ask the questions of every gap whose document is ready; True while some are still being read.
+def follow_up() -> None:
+    """Ask the questions of every gap whose document is ready.
 
     May run twice or at once with itself: a gap is held by one process, and what was asked is not asked again.
     """
     with unscoped("answers to gaps of all clients are followed by one job"):
         reading = list(Gap.objects.filter(state=Gap.State.READING).values_list("client_id", "pk"))
-    left = [_follow(client_id, gap_id) for client_id, gap_id in reading]
-    return any(left)
+    for client_id, gap_id in reading:
+        _follow(client_id, gap_id)
 
 
-def _follow(client_id: uuid.UUID, gap_id: int) -> bool:
+def _follow(client_id: uuid.UUID, gap_id: int) -> None:
     with client_scope(client_id):
         gap = Gap.objects.filter(pk=gap_id, state=Gap.State.READING).first()
     if gap is None:
-        return False
+        return
     try:
         version = documents.find(client_id, gap.document)
     except ApiError:
         _end(gap, Gap.State.OPEN, GONE)
-        return False
+        return
     if version.status == version.Status.FAILED:
         _end(gap, Gap.State.OPEN, f"The answer could not be stored: {version.error_message or 'unknown reason'}")
     elif version.status == version.Status.COMPLETED:
@@ -109,9 +109,6 @@ def _follow(client_id: uuid.UUID, gap_id: int) -> bool:
             _ask_again(gap)
     elif gap.written and gap.written < timezone.now() - PATIENCE:
         _end(gap, Gap.State.OPEN, "The answer was not read within an hour. Are the workers running?")
-    else:
-        return True
-    return False
 
 
 def _hold(gap: Gap) -> bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -169,11 +169,7 @@ class DocumentAdmin(DeskAdmin):
         return JsonResponse({"versions": {str(version.pk): _progress(version) for version in found}})
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        document = self.get_object(request, object_id) if self.has_view_permission(request) else None
-        if document is None:
-            if self.has_view_permission(request):
-                raise Http404
-            raise PermissionDenied
+        document = self.row(request, object_id)
         shown = document.live_id or document.latest_id
         chunks = Chunk.objects.filter(version_id=shown).order_by("index")
         context = {

@@ -120,14 +120,15 @@ class _Recent:
             if len(self._entries) > QUESTIONS:
                 self._entries.popitem(last=False)
 
-    def clear(self) -> None:
+    def forget(self, beginning: str) -> None:
         with self._changing:
-            self._entries.clear()
+            for key in [key for key in self._entries if key.startswith(beginning)]:
+                del self._entries[key]
 
 
 _questions = _Recent()
 
 
-def forget_questions() -> None:
-    """Forget what this process remembers (of an erased client and all others, and between tests)."""
-    _questions.clear()
+def forget_questions(client_id: uuid.UUID) -> None:
+    """Forget what this process remembers of a client's."""
+    _questions.forget(KEY.format(owner=client_id, rest=""))

@@ -11,9 +11,10 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from billing import alerts, ledger, queue, tasks
+from billing import alerts, ledger, tasks
 from billing.limits import admit
 from billing.models import Alert
+from tenants import timetable
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -102,12 +103,12 @@ def test_the_month_is_summed_up(capped: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_embedded_default_sends_without_a_cluster(capped: Client, settings: Any) -> None:
     settings.EMBEDDED = True
-    queue.start_embedded_thread()
+    timetable.start_thread()
     try:
         assert all(ask(capped, number) for number in range(5))
         deadline = time.monotonic() + 20
         while not mail.outbox and time.monotonic() < deadline:
             time.sleep(0.02)
     finally:
-        queue.stop_embedded_thread()
+        timetable.stop_thread()
     assert [message.to for message in mail.outbox] == [["ops@acme.example"]]

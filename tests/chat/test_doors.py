@@ -2,11 +2,14 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
+from chat import door
 from tenants import callers, keys
+from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.threads import in_thread
 from tests.chat.conversation import ORIGIN, QUESTION, Socket, books, call, chat, leaving, pieces_of, stored, stream
@@ -142,6 +145,30 @@ async def test_who_is_not_let_in(shop: Client, acme_key: str) -> None:
     await in_thread(_change, shop, {"status": "paused"})
     paused = await stream(acme_key, origin=ORIGIN)
     assert paused.error == (403, "CLIENT_INACTIVE") and paused.headers["access-control-allow-origin"] == ORIGIN
+
+
+async def test_a_key_is_looked_up_in_a_thread_and_then_remembered_a_moment(
+    shop: Client, acme_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[bool] = []
+
+    def find(digests: tuple[str, ...], found: Any = keys.find) -> Any:
+        row = found(digests)
+        looked_up.append(row is not None)
+        return row
+
+    monkeypatch.setattr(keys, "find", find)
+    monkeypatch.setattr(callers, "REMEMBER_SECONDS", 60)
+    for _ in range(3):
+        _, judged = await door.judge({"x-api-key": acme_key, "origin": ORIGIN})
+        assert isinstance(judged, callers.Caller) and judged.client == shop
+    assert looked_up == [True]
+    monkeypatch.setattr(callers, "REMEMBER_SECONDS", 0)
+    callers.forget_callers()
+    await in_thread(keys.revoke, judged.key)
+    _, refused = await door.judge({"x-api-key": acme_key, "origin": ORIGIN})
+    assert isinstance(refused, ApiError) and refused.code == "INVALID_API_KEY"
+    assert looked_up[1:] == [False, False]  # for the response's headers and for the caller
 
 
 async def test_servers_are_let_in(shop: Client, stranger: Client, provider: LlmServer, settings: Settings) -> None:

@@ -4,12 +4,15 @@ import io
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from billing.models import UsageRecord
+from chat import tasks
 from chat.evaluation import Case, read_cases, write_cases
 from chat.models import EvaluationRun, LabelledQuestion, Message, QuestionSet, RunResult
 from chat.question_sets import runs
@@ -70,6 +73,19 @@ def test_a_run_has_the_figures_that_the_command_prints(questions: QuestionSet, t
     assert (now(run).state, now(run).started_by, now(run).total) == ("done", "sue", 3)
     with unscoped("the test looks for any row at all"):
         assert not Message.objects.exists() and not UsageRecord.objects.exists()
+
+
+def test_a_job_with_more_to_do_asks_for_one_more(
+    questions: QuestionSet, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMBEDDED = False
+    monkeypatch.setattr(runs.work, "__defaults__", (0.0001,))  # seconds: one question
+    run = begun(questions)
+    waiting = []
+    for _ in CASES:
+        tasks.run_question_sets()
+        waiting.append(OrmQ.objects.count())
+    assert (waiting, now(run).state) == ([1, 2, 2], "done")
 
 
 def test_a_killed_run_goes_on_where_it_ended_and_asks_nothing_twice(questions: QuestionSet) -> None:

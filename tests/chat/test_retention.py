@@ -162,15 +162,3 @@ def test_a_rule_is_at_least_a_day_in_a_zone_that_exists() -> None:
     for wrong in (Retention(conversation_days=0), Retention(conversation_days=1, time_zone="Mars/Olympus")):
         with pytest.raises(ValidationError):
             wrong.clean_fields(exclude=["client"])
-
-
-def test_the_job_is_in_the_queue_s_time_table(db: None) -> None:
-    from django_q.models import Schedule
-
-    from chat.queue import SCHEDULE, schedule_jobs
-
-    schedule_jobs()
-    schedule_jobs()
-    found = Schedule.objects.filter(func__startswith="chat.tasks.").values_list("func", "minutes")
-    assert dict(found) == {f"chat.tasks.{job}": minutes for job, minutes in SCHEDULE.items()}
-    assert len(found) == len(SCHEDULE)

@@ -168,3 +168,16 @@ class Change:
 
 def ticked(row: Any, action: str, **more: Any) -> dict[str, Any]:
     return {"action": action, "_selected_action": [row.pk], **more}
+
+
+def added(model: str, data: dict[str, Any], after: dict[str, Any]) -> Change:
+    """A row of `model`, an "app.name", is made with the admin's own form."""
+    return Change(f"{model} add", f"/admin/{model.replace('.', '/')}/add/", data, "add", {}, after)
+
+
+def changed(model: str, pk: Any, data: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> Change:
+    return Change(f"{model} change", f"/admin/{model.replace('.', '/')}/{pk}/change/", data, "change", before, after)
+
+
+def deleted(model: str, pk: Any, before: dict[str, Any], action: str = "delete") -> Change:
+    return Change(f"{model} delete", f"/admin/{model.replace('.', '/')}/{pk}/delete/", {"post": "yes"}, action, before)

@@ -6,7 +6,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from chat.models import EvaluationRun, Gap, LabelledQuestion, QuestionSet, Retention, SupportHours
 from tenants.models import Client
-from tests.config.desk import Change, ticked
+from tests.config.desk import Change, added, changed, deleted, ticked
 
 ALIKE_OF_CHAT = {
     "chat.questionset change": "as chat_questionset_rename",
@@ -42,7 +42,7 @@ def _of_gaps(gap: Gap) -> list[Change]:
 
 def _of_question_sets(rows: Any, client: Client) -> list[Change]:
     mine, question, run = rows[QuestionSet], rows[LabelledQuestion], rows[EvaluationRun]
-    base, one = f"/admin/chat/questionset/{mine.pk}", f"/admin/chat/labelledquestion/{question.pk}"
+    base = f"/admin/chat/questionset/{mine.pk}"
     file = SimpleUploadedFile("q.csv", b"question,expected,answerable\nWho won in 1987?,,no\n")
     asked = {"question": "Where are you?", "expected": "Harbour Street"}
     return [
@@ -51,29 +51,25 @@ def _of_question_sets(rows: Any, client: Client) -> list[Change]:
         Change("chat_questionset_ask", f"{base}/ask/", asked, "add question", {}, {"question": "Where are you?"}),
         Change("chat_questionset_import", f"{base}/import/", {"file": file, "how": "add"}, "import questions",
                {"questions": 2}, {"questions": 3}),
-        Change("chat.labelledquestion change", f"{one}/change/", {**asked, "answerable": "on"}, "change",
-               {"question": question.question}, {"question": "Where are you?"}),
+        changed("chat.labelledquestion", question.pk, {**asked, "answerable": "on"},
+                {"question": question.question}, {"question": "Where are you?"}),
         Change("chat_evaluationrun_stop", f"/admin/chat/evaluationrun/{run.pk}/stop/", {}, "stop run"),
         Change("chat_questionset_run", f"{base}/run/", {}, "run questions", {}, {"questions": 3}),
-        Change("chat.labelledquestion delete", f"{one}/delete/", {"post": "yes"}, "delete",
-               {"question": "Where are you?"}),
-        Change("chat.questionset delete", f"{base}/delete/", {"post": "yes"}, "delete", {"name": "Basics"}),
-        Change("chat.questionset add", "/admin/chat/questionset/add/", {"client": client.pk, "name": "More"}, "add", {},
-               {"name": "More"}),
+        deleted("chat.labelledquestion", question.pk, {"question": "Where are you?"}),
+        deleted("chat.questionset", mine.pk, {"name": "Basics"}),
+        added("chat.questionset", {"client": client.pk, "name": "More"}, {"name": "More"}),
     ]  # fmt: skip
 
 
 def _of_the_client(rows: Any, client: Client) -> list[Change]:
     hours, rule = rows[SupportHours], rows[Retention]
-    base, week = "/admin/chat/supporthours", {"time_zone": "Europe/Berlin", "monday": "09:00-17:00"}
+    monday = {"monday": "09:00-17:00"}
+    week = {"time_zone": "Europe/Berlin", **monday}
     kept = {"days": "30", "time_zone": "Europe/Berlin"}
     return [
-        Change("chat.supporthours change", f"{base}/{hours.pk}/change/", week, "change", {"monday": hours.monday},
-               {"monday": "09:00-17:00"}),
-        Change("chat.supporthours delete", f"{base}/{hours.pk}/delete/", {"post": "yes"}, "delete",
-               {"monday": "09:00-17:00"}),
-        Change("chat.supporthours add", f"{base}/add/", {**week, "client": client.pk}, "add", {},
-               {"monday": "09:00-17:00"}),
+        changed("chat.supporthours", hours.pk, week, {"monday": hours.monday}, monday),
+        deleted("chat.supporthours", hours.pk, monday),
+        added("chat.supporthours", {**week, "client": client.pk}, monday),
         Change("client_retention", f"/admin/tenants/client/{client.pk}/retention/", kept, "change retention",
                {"conversation_days": rule.conversation_days}, {"conversation_days": 30}),
     ]  # fmt: skip

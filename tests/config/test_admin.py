@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client as Browser
@@ -9,9 +10,11 @@ from django.urls import reverse
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from billing.models import Budget, PaymentAccount
+from chat.models import SupportHours
 from knowledge.models import Document, DocumentVersion
 from tenants import keys, staff, two_factor
-from tenants.models import ApiKey, Client, StaffMember
+from tenants.models import ApiKey, Client, StaffMember, WidgetConfig
 from tenants.scoping import client_scope
 from tests.config.desk import PASSWORD, audited, browser_of, furnished
 
@@ -126,3 +129,25 @@ def test_a_new_version_is_for_ones_own_document_only(acme: Client, stranger: Cli
         )
         assert Document.objects.get(pk=document.pk).latest_id == versions[-1][0] == sent.json()["version"]
         assert len(versions) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (Budget, {"monthly": "55"}),
+        (PaymentAccount, {"customer_id": "c2"}),
+        (SupportHours, {"time_zone": "UTC"}),
+        (WidgetConfig, {"primary_color": "#112233", "position": "bottom-left", "welcome_message": "Hello",
+                        "widget_name": "W", "options": "{}"}),
+    ],
+)  # fmt: skip
+def test_a_row_never_changes_its_client(acme: Client, stranger: Client, model: Any, values: dict[str, str]) -> None:
+    row = furnished(acme)[model]
+    path = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=(row.pk,))
+    response = browser_of("root", is_superuser=True).post(path, {**values, "client": stranger.pk})
+    assert response.status_code == 302
+    name, value = next(iter(values.items()))
+    with client_scope(acme.pk):
+        assert str(getattr(model.objects.get(pk=row.pk), name)).startswith(value)
+    with client_scope(stranger.pk):
+        assert not model.objects.exists()

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
@@ -14,9 +16,10 @@ from django.urls import reverse
 
 from billing.models import UsageRecord
 from chat.admin import conversations
-from chat.models import Message, Session
+from chat.models import Contact, Message, Session, SessionErasure
 from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
+from tenants.visitors import session_token
 from tests.chat.questions_in_vain import ANSWERED, REFUSED, asked
 from tests.config.desk import MOST_QUERIES, audited, browser_of
 
@@ -120,25 +123,20 @@ def test_a_message_leads_to_its_conversation(told: dict[str, Message], own: Brow
     assert (found.status_code, found["Location"]) == (302, f"{LIST}{down.session_id}/change/#turn-{down.pk}")
 
 
-def test_the_export_has_the_whole_conversation_and_is_noted(
-    told: dict[str, Message], acme: Client, own: Browser
+def test_the_export_is_the_visitors_own_and_is_noted(
+    told: dict[str, Message], acme: Client, acme_key: str, own: Browser
 ) -> None:
     down = told["down"]
-    response = own.get(reverse("admin:chat_session_export", args=(down.session_id,)))
-    with client_scope(acme.pk):
-        session = Session.objects.get(pk=down.session_id)
-        question = Message.objects.get(trace_id=down.trace_id, role="visitor")
-    assert json.loads(response.content) == {
-        "sessionId": str(session.session_id),
-        "created": session.created.isoformat(),
-        "metadata": {},
-        "messages": [
-            {"role": "visitor", "text": "Are tents repaired?", "created": question.created.isoformat(),
-             "traceId": str(down.trace_id)},
-            {"role": "assistant", "text": "Yes.", "created": down.created.isoformat(), "traceId": str(down.trace_id),
-             "outcome": "answered", "sources": [], "rating": "down", "comment": "=wrong, said Ann"},
-        ],
-    }  # fmt: skip
+    session_id = with_address(acme, down)
+    found = body(own.get(reverse("admin:chat_session_export", args=(down.session_id,))))
+    as_visitor = {"x-api-key": acme_key, "x-session-token": session_token(acme.pk, session_id)}
+    assert found == body(Browser().get(f"/api/widget/sessions/{session_id}/export", headers=as_visitor))
+    assert json.loads(found)["session"]["sessionId"] == str(session_id)
+    assert [(turn["text"], turn["comment"]) for turn in json.loads(found)["messages"]] == [
+        ("Are tents repaired?", ""),
+        ("Yes.", "=wrong, said Ann"),
+    ]
+    assert [contact["email"] for contact in json.loads(found)["contacts"]] == ["ann@example.com"]
     [event] = audited()
     assert (event.actor, event.action, event.client_id) == ("own", "export", acme.pk)
     table = own.get(reverse("admin:chat_session_export_csv", args=(down.session_id,))).content.decode("utf-8-sig")
@@ -149,17 +147,37 @@ def test_the_export_has_the_whole_conversation_and_is_noted(
     ]
 
 
+def with_address(client: Client, message: Message) -> uuid.UUID:
+    """Leave an e-mail address in a message's conversation; the conversation's id for the world."""
+    with client_scope(client.pk):
+        Contact.objects.create(session_id=message.session_id, email="ann@example.com")
+        return Session.objects.get(pk=message.session_id).session_id
+
+
+def body(response: Any) -> bytes:
+    """Of a download in pieces."""
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in response.streaming_content])
+
+    assert response.status_code == 200
+    return async_to_sync(read)()
+
+
 def test_a_visitor_is_erased_with_a_receipt(told: dict[str, Message], acme: Client, own: Browser) -> None:
     down = told["down"]
+    with_address(acme, down)
     page = own.post(reverse("admin:chat_session_erase", args=(down.session_id,)))
-    receipt = " ".join(page.content.decode().split())
-    assert page.status_code == 200 and page.context["lines"] == [("Conversation", 1, 0), ("Messages", 2, 0)]
-    assert "The visitor is erased" in receipt and "by own" in receipt
+    shown = " ".join(page.content.decode().split())
+    assert page.status_code == 200 and page.context["lines"] == [("messages", 2, 0), ("contacts", 1, 0)]
+    assert "The visitor is erased" in shown and "by own" in shown
     with client_scope(acme.pk):
-        assert (Session.objects.count(), Message.objects.count()) == (4, 8)
+        assert (Session.objects.count(), Message.objects.count(), Contact.objects.count()) == (4, 8, 0)
+        receipt = SessionErasure.objects.get()
+        assert (receipt.before, receipt.after) == ({"messages": 2, "contacts": 1}, {"messages": 0, "contacts": 0})
     [event] = audited()
     assert (event.action, event.client_id, event.before, event.after) == (
-        "erase visitor", acme.pk, {"Conversation": 1, "Messages": 2}, {"Conversation": 0, "Messages": 0}
+        "erase visitor", acme.pk, {"messages": 2, "contacts": 1}, {"messages": 0, "contacts": 0}
     )  # fmt: skip
     assert own.post(reverse("admin:chat_session_erase", args=(down.session_id,))).status_code == 404
 

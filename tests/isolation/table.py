@@ -106,6 +106,7 @@ COMMANDS = {
 # Jobs that Django-Q2 may be asked to run: a job gets ids and opens its own scope.
 JOBS = {
     "tenants.tasks.erase_client",
+    "tenants.tasks.resume_erasures",  # of all that were requested; receipts are nobody's rows
     "billing.tasks.keep_books",  # of all clients, each in its own scope
     "billing.tasks.send_alerts",  # of all
     "billing.tasks.deliver_billing_events",  # of all

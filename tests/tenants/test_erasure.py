@@ -159,3 +159,17 @@ def test_nothing_is_erased_before_what_was_under_way_had_time_to_end(
     assert 5 < waited[0] <= 6
     Erasure.objects.update(requested=timezone.now() - timedelta(minutes=1))
     assert erasure.under_way() == []
+
+
+@pytest.mark.parametrize(("age", "wait"), [(1, 10), (10, 10), (25, 25), (300, 300), (900, 360)])  # minutes
+def test_an_erasure_that_keeps_failing_is_tried_less_and_less_often(
+    acme: Client, monkeypatch: pytest.MonkeyPatch, age: int, wait: int
+) -> None:
+    taken: list[Erasure] = []
+    monkeypatch.setattr(erasure, "run", taken.append)
+    erasure.request_erasure(acme.pk)
+    assert erasure.resume() == 0
+    now = timezone.now()
+    Erasure.objects.update(requested=now - timedelta(minutes=age), due=now - timedelta(seconds=1))
+    assert (erasure.resume(), erasure.resume(), len(taken)) == (1, 0, 1)
+    assert Erasure.objects.get().due - now == pytest.approx(timedelta(minutes=wait), abs=timedelta(seconds=30))
