@@ -5,24 +5,28 @@ a new one), model, prompt version, language and the normalised question. A cache
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import unicodedata
 import uuid
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from django.conf import settings
 from django.core.cache import cache
 
 from chat import tapes
 from chat.prompts import PROMPT_VERSION
+from tenants.circuit import Circuit
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from chat.workflow.state import Run
 
-log = structlog.get_logger(__name__)
 DEADLINE = 0.2  # seconds; a slower cache is none
+_circuit = Circuit("answers go on")
 
 
 def key_of(
@@ -36,35 +40,45 @@ def key_of(
 
 async def get(key: str) -> dict[str, Any] | None:
     """`{"text": ..., "sources": [...], "model": ...}` of an earlier answer."""
-    try:
-        if not settings.REDIS_URL:
-            return cache.get(key)
-        async with asyncio.timeout(DEADLINE):
-            found = await tapes.client().get(key)
-        return json.loads(found) if found else None
-    except Exception:  # noqa: BLE001 - an answer can always be made anew
-        log.warning("answer cache is away")
-        return None
+    if not settings.REDIS_URL:
+        return cache.get(key)
+    answer = None
+    async with _in_time() as redis:
+        found = await redis.get(key) if redis else None
+        answer = json.loads(found) if found else None
+    return answer
 
 
 async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
     """Remember an answer, and whose it was: a visitor may have it erased."""
     session = _of_session(run.question.client.pk, run.question.session_id)
+    if not settings.REDIS_URL:
+        cache.set(session, [*cache.get(session, ()), key], settings.ANSWER_CACHE_SECONDS)
+        return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
+    async with _in_time() as redis:
+        if redis and settings.ANSWER_CACHE_SECONDS:
+            pipe = redis.pipeline(transaction=False)
+            pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
+            pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
+            pipe.set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
+            await pipe.execute()
+            if await tapes.erased(run.question.client.pk, run.trace_id):
+                await redis.delete(key, session)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator["Redis | None"]:
+    """Redis, for DEADLINE seconds; None if it has just failed. A failure in the block ends it: an answer can always
+    be made anew."""
+    if not _circuit.may_try():
+        yield None
+        return
     try:
-        if not settings.REDIS_URL:
-            cache.set(session, [*cache.get(session, ()), key], settings.ANSWER_CACHE_SECONDS)
-            return cache.set(key, answer, settings.ANSWER_CACHE_SECONDS)
-        if settings.ANSWER_CACHE_SECONDS:
-            async with asyncio.timeout(DEADLINE):
-                pipe = tapes.client().pipeline(transaction=False)
-                pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
-                pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
-                pipe.set(key, json.dumps(answer), ex=settings.ANSWER_CACHE_SECONDS)
-                await pipe.execute()
-                if await tapes.erased(run.question.client.pk, run.trace_id):
-                    await tapes.client().delete(key, session)
-    except Exception:  # noqa: BLE001 - likewise
-        log.warning("answer cache is away")
+        async with asyncio.timeout(DEADLINE):
+            yield tapes.client()
+        _circuit.worked()
+    except Exception as error:  # noqa: BLE001 - likewise
+        _circuit.failed(error)
 
 
 async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:
