@@ -6,24 +6,27 @@ Without Redis there is one process, and they are in its memory.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import time
 import unicodedata
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from django.conf import settings
 
 from chat import tapes
 from chat.prompts import PROMPT_VERSION
+from tenants.circuit import Circuit
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from chat.workflow.state import Run
 
-log = structlog.get_logger(__name__)
 DEADLINE = 0.2  # seconds; a slower cache is none
 MOST_KEPT = 1_000  # answers in the memory of a process: some megabytes
 
@@ -39,6 +42,7 @@ class _Kept:
 
 
 _kept: dict[str, _Kept] = {}  # by key, the oldest first
+_circuit = Circuit("answers go on")
 
 
 def key_of(
@@ -52,16 +56,14 @@ def key_of(
 
 async def get(key: str) -> dict[str, Any] | None:
     """`{"text": ..., "sources": [...], "model": ...}` of an earlier answer."""
-    try:
-        if not settings.REDIS_URL:
-            kept = _kept.get(key)
-            return json.loads(kept.answer) if kept and kept.until > time.monotonic() else None
-        async with asyncio.timeout(DEADLINE):
-            found = await tapes.client().get(key)
-        return json.loads(found) if found else None
-    except Exception:  # noqa: BLE001 - an answer can always be made anew
-        log.warning("answer cache is away")
-        return None
+    if not settings.REDIS_URL:
+        kept = _kept.get(key)
+        return json.loads(kept.answer) if kept and kept.until > time.monotonic() else None
+    found: list[dict[str, Any]] = []
+    async with _in_time() as redis:
+        if redis and (text := await redis.get(key)):
+            found.append(json.loads(text))
+    return found[0] if found else None
 
 
 async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
@@ -70,18 +72,30 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
     if not settings.REDIS_URL:
         return _keep(key, _Kept(time.monotonic() + settings.ANSWER_CACHE_SECONDS, client_id, session_id, text))
     session = _of_session(client_id, session_id)
+    async with _in_time() as redis:
+        if redis and settings.ANSWER_CACHE_SECONDS:
+            pipe = redis.pipeline(transaction=False)
+            pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
+            pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
+            pipe.set(key, text, ex=settings.ANSWER_CACHE_SECONDS)
+            tapes.ask_whether_erased(pipe, client_id, run.trace_id)
+            if (await pipe.execute())[-1] is not None:
+                await redis.delete(key, session)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator["Redis | None"]:
+    """Redis, for DEADLINE seconds; None if it has just failed. A failure in the block ends it: an answer can always
+    be made anew."""
+    if not _circuit.may_try():
+        yield None
+        return
     try:
-        if settings.ANSWER_CACHE_SECONDS:
-            async with asyncio.timeout(DEADLINE):
-                pipe = tapes.client().pipeline(transaction=False)
-                pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
-                pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
-                pipe.set(key, text, ex=settings.ANSWER_CACHE_SECONDS)
-                await pipe.execute()
-                if await tapes.erased(client_id, run.trace_id):
-                    await tapes.client().delete(key, session)
-    except Exception:  # noqa: BLE001 - likewise
-        log.warning("answer cache is away")
+        async with asyncio.timeout(DEADLINE):
+            yield tapes.client()
+        _circuit.worked()
+    except Exception as error:  # noqa: BLE001 - likewise
+        _circuit.failed(error)
 
 
 async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:

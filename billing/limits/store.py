@@ -1,18 +1,16 @@
 """The only door of the limits to Redis: one client an event loop, a deadline, and a circuit-breaker."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import structlog
 from django.conf import settings
+
+from tenants.circuit import Circuit
 
 if TYPE_CHECKING:  # redis takes most of a second to import; without REDIS_URL it is never loaded
     from redis.asyncio import Redis
-
-log = structlog.get_logger(__name__)
 
 CONNECTIONS = 32  # of one event loop; beyond it calls wait for each other rather than open more
 
@@ -21,34 +19,7 @@ class Unavailable(Exception):
     """Redis is not configured, did not answer in time, or failed a moment ago."""
 
 
-class Breaker:
-    """After a failure nobody waits for Redis for REST_SECONDS; then one call tries, and the rest follow it."""
-
-    REST_SECONDS = 1.0
-
-    def __init__(self) -> None:
-        self.resting_until = 0.0  # 0: Redis is well
-
-    def check(self) -> None:
-        """Raise Unavailable while resting; the first call after the rest becomes the trial."""
-        now = time.monotonic()
-        if now < self.resting_until:
-            raise Unavailable
-        if self.resting_until:
-            self.resting_until = now + self.REST_SECONDS
-
-    def failed(self, error: BaseException) -> None:
-        if not self.resting_until:
-            log.warning("the limits go on without Redis", error=type(error).__name__)
-        self.resting_until = time.monotonic() + self.REST_SECONDS
-
-    def worked(self) -> None:
-        if self.resting_until:
-            log.warning("the limits are back on Redis")
-        self.resting_until = 0.0
-
-
-breaker = Breaker()
+breaker = Circuit("the limits go on")
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, "Redis"]] = WeakKeyDictionary()
 _at_recovery: list[Callable[["Redis"], Awaitable[None]]] = []
 
@@ -64,7 +35,8 @@ async def run(script: str, keys: Sequence[str], arguments: Sequence[int | float 
         raise Unavailable
     from redis.exceptions import RedisError
 
-    breaker.check()
+    if not breaker.may_try():
+        raise Unavailable
     try:
         async with asyncio.timeout(settings.LIMITS_REDIS_DEADLINE):
             client = _client()

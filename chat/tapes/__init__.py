@@ -7,7 +7,7 @@ lives in its process (house.py), and nothing of Redis is loaded.
 """
 
 from chat.tapes.connection import Away, client, step
-from chat.tapes.erasure import erase, erased, forget_client, honour_erasures, recorded
+from chat.tapes.erasure import ask_whether_erased, erase, forget_client, honour_erasures, recorded
 from chat.tapes.house import discard, find, forget_later, kept, make, running, stop_mirroring
 from chat.tapes.reader import when_dead
 from chat.tapes.records import HEARTBEAT, Record, beat, conclude, interrupted, is_alive, read
@@ -16,12 +16,12 @@ __all__ = [
     "HEARTBEAT",
     "Away",
     "Record",
+    "ask_whether_erased",
     "beat",
     "client",
     "conclude",
     "discard",
     "erase",
-    "erased",
     "find",
     "forget_client",
     "forget_later",

@@ -30,10 +30,9 @@ async def erase(client_id: uuid.UUID, trace_ids: Iterable[uuid.UUID]) -> None:
             await pipe.execute()
 
 
-async def erased(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
-    """Was this answer erased? Raises Away."""
-    async with step() as redis:
-        return await redis.zscore(ERASED, _member(client_id, trace_id)) is not None
+def ask_whether_erased(pipe: Any, client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
+    """Add to a pipeline of commands the one whose reply is None unless this answer was erased."""
+    pipe.zscore(ERASED, _member(client_id, trace_id))
 
 
 async def recorded(client_id: uuid.UUID, trace_ids: Iterable[uuid.UUID]) -> int:

@@ -6,27 +6,28 @@ answer takes what another one has embedded.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 import time
 import unicodedata
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import structlog
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 
 from knowledge import metrics
 from knowledge.embeddings.base import Embedder, ignore_progress
-from tenants.errors import cause_of
+from tenants.circuit import Circuit
 
-log = structlog.get_logger(__name__)
 KEEP_SECONDS = 3600
 QUESTIONS = 2_000  # remembered in the process: 3 MB at 384 dimensions
 READ_AT_ONCE = 500
+QUESTION_SECONDS = 0.2  # a slower cache is none
 KEY = "embedding:{owner}:{rest}"
 
 
@@ -61,12 +62,12 @@ class CachedEmbedder:
         vector = _questions.get(key)
         known = vector is not None
         if vector is None:
-            shared = await asyncio.to_thread(self._read, [key]) if settings.REDIS_URL else {}
+            shared = await _in_time(self._read, [key]) or {}
             known = bool(shared)
             vector = shared[key][0] if shared else await self._inner.embed_question(text)
             _questions.put(key, vector)
-            if settings.REDIS_URL and not shared:
-                await asyncio.to_thread(_write, {key: vector[None]})
+            if not shared:
+                await _in_time(_write, {key: vector[None]})
         metrics.count_lookup("question", int(known), 1)
         return vector
 
@@ -77,25 +78,43 @@ class CachedEmbedder:
 
     def _read(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
         found: dict[str, bytes] = {}
-        if settings.REDIS_URL:
-            from redis import RedisError  # takes most of a second to import; without REDIS_URL it is never loaded
-
-            try:
-                for at in range(0, len(keys), READ_AT_ONCE):
-                    found |= cache.get_many(keys[at : at + READ_AT_ONCE])
-            except RedisError as error:
-                log.warning("embedding cache unreachable", error=cause_of(error))
+        with _shared() as cache:
+            for at in range(0, len(keys) if cache else 0, READ_AT_ONCE):
+                found |= cache.get_many(keys[at : at + READ_AT_ONCE])
         return {key: np.frombuffer(data, np.float32).reshape(-1, self.dimensions) for key, data in found.items()}
 
 
 def _write(vectors: dict[str, np.ndarray]) -> None:
-    if settings.REDIS_URL and vectors:
-        from redis import RedisError
-
-        try:
+    with _shared() as cache:
+        if cache and vectors:
             cache.set_many({key: array.tobytes() for key, array in vectors.items()}, KEEP_SECONDS)
-        except RedisError as error:
-            log.warning("embedding cache unreachable", error=cause_of(error))
+
+
+@contextlib.contextmanager
+def _shared() -> Iterator[Any]:
+    """The cache in Redis; None where there is no Redis, or it has just failed. A failure in the block ends it."""
+    if not settings.REDIS_URL or not _circuit.may_try():
+        yield None
+        return
+    from redis import RedisError  # takes most of a second to import; without REDIS_URL it is never loaded
+
+    try:
+        yield caches["default"]
+        _circuit.worked()
+    except RedisError as error:
+        _circuit.failed(error)
+
+
+async def _in_time(ask: Callable[..., Any], *args: Any) -> Any:
+    """Ask the shared cache in a thread; None when it is away or slow: a visitor waits."""
+    if not settings.REDIS_URL or _circuit.resting:
+        return None
+    try:
+        async with asyncio.timeout(QUESTION_SECONDS):
+            return await asyncio.to_thread(ask, *args)
+    except TimeoutError as error:
+        _circuit.failed(error)
+        return None
 
 
 class _Recent:
@@ -127,6 +146,7 @@ class _Recent:
 
 
 _questions = _Recent()
+_circuit = Circuit("embeddings go on")
 
 
 def forget_questions(client_id: uuid.UUID) -> None:

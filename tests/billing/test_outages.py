@@ -26,7 +26,7 @@ from tests.conftest import as_owner
 def line(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """The gate's way to Redis, through a wire."""
     redis = urlsplit(settings.REDIS_URL)
-    monkeypatch.setattr(store.Breaker, "REST_SECONDS", 0.3)
+    monkeypatch.setattr(store.breaker, "REST_SECONDS", 0.3)
     with wire(redis.hostname or "127.0.0.1", redis.port or 6379) as line:
         settings.REDIS_URL = f"redis://127.0.0.1:{line.port}/0"
         yield line

@@ -6,9 +6,9 @@ import pytest
 from pytest_django import Settings
 
 from chat import answer_cache, caretaker
-from chat.door import in_thread
 from tenants import erasure
 from tenants.models import Client
+from tenants.threads import in_thread
 from tests.chat.conversation import chat
 from tests.contracts.llm_server import LlmServer
 

@@ -1,0 +1,43 @@
+"""Redis, when it has just failed, is left alone for a moment, so that requests don't wait for it in vain."""
+
+import time
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Circuit:
+    """After a failure nobody tries for REST_SECONDS; then one call does, and the rest follow it.
+
+    `what` goes on without Redis meanwhile: for the log.
+    """
+
+    REST_SECONDS = 1.0
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.resting_until = 0.0  # 0: Redis is well
+
+    @property
+    def resting(self) -> bool:
+        return time.monotonic() < self.resting_until
+
+    def may_try(self) -> bool:
+        """False while resting; the first call after the rest becomes the trial."""
+        now = time.monotonic()
+        if now < self.resting_until:
+            return False
+        if self.resting_until:
+            self.resting_until = now + self.REST_SECONDS
+        return True
+
+    def failed(self, error: BaseException) -> None:
+        if not self.resting_until:
+            log.warning(f"{self._what} without Redis", error=type(error).__name__)
+        self.resting_until = time.monotonic() + self.REST_SECONDS
+
+    def worked(self) -> None:
+        if self.resting_until:
+            log.warning(f"{self._what} with Redis again")
+        self.resting_until = 0.0
