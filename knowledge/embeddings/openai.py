@@ -8,12 +8,15 @@ import asyncio
 import atexit
 import base64
 import binascii
+import contextlib
 import email.utils
 import json
+import os
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -22,6 +25,8 @@ from django.conf import settings
 
 from knowledge.embeddings.base import EmbeddingError, ignore_progress
 from knowledge.embeddings.models import EmbeddingModel
+
+T = TypeVar("T")
 
 # OpenAI takes 2,048 texts and 300,000 tokens a request; a token has at least 2 bytes in nearly all text.
 BATCH_TEXTS = 2_048
@@ -39,35 +44,27 @@ class OpenAiEmbedder:
     def __init__(self, model: EmbeddingModel):
         self.model, self.dimensions = model.name, model.dimensions
         self._shortens = model.shortens
-        self._sessions: WeakKeyDictionary[Any, aiohttp.ClientSession] = WeakKeyDictionary()
-        atexit.register(self._hang_up)
 
     def embed_passages(
         self, texts: Sequence[str], progress: Callable[[int], None] = ignore_progress
     ) -> tuple[list[np.ndarray], int]:
-        return asyncio.run(self._embed_all(texts, progress))
+        return _run(self._embed_all(texts, progress))
 
     async def embed_question(self, text: str) -> np.ndarray:
-        session = self._sessions.get(asyncio.get_running_loop())
-        if session is None:
-            session = self._sessions[asyncio.get_running_loop()] = _session()
-        vectors, _ = await self._embed(session, [text], time.monotonic() + QUESTION_SECONDS)
+        vectors, _ = await self._embed(_session(), [text], time.monotonic() + QUESTION_SECONDS)
         return vectors[0]
 
     def load(self) -> None:
         """The module is all there is."""
 
-    def _hang_up(self) -> None:
-        """The process ends and the system closes its connections: nobody needs to be told that they were open."""
-        for loop in self._sessions:
-            loop.set_exception_handler(lambda loop, context: None)
-
     async def _embed_all(self, texts: Sequence[str], progress: Callable[[int], None]) -> tuple[list[np.ndarray], int]:
         deadline = time.monotonic() + PASSAGES_SECONDS
+        session = _session()
+        await _notice_closed_connections()
         gate = asyncio.Semaphore(IN_FLIGHT)
         done = 0
 
-        async def embed(session: aiohttp.ClientSession, batch: Sequence[str]) -> tuple[np.ndarray, int]:
+        async def embed(batch: Sequence[str]) -> tuple[np.ndarray, int]:
             nonlocal done
             async with gate:
                 vectors, tokens = await self._embed(session, batch, deadline)
@@ -76,8 +73,8 @@ class OpenAiEmbedder:
             return vectors, tokens
 
         try:
-            async with _session() as session, asyncio.TaskGroup() as group:
-                tasks = [group.create_task(embed(session, batch)) for batch in _batches(texts)]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(embed(batch)) for batch in _batches(texts)]
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None  # the first one stopped the others
         results = [task.result() for task in tasks]
@@ -108,17 +105,53 @@ class OpenAiEmbedder:
             await asyncio.sleep(wait)
 
 
+_sessions: WeakKeyDictionary[Any, aiohttp.ClientSession] = WeakKeyDictionary()
+_own = threading.local()  # the thread's runner, and the process that made it
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it in this thread's own event loop, which is kept, so that one connection serves many documents."""
+    if getattr(_own, "pid", None) != os.getpid():
+        _own.parents = getattr(_own, "runner", None)  # after a fork: closing it would disturb the parent's
+        _own.pid, _own.runner = os.getpid(), asyncio.Runner()
+    try:
+        # Runner.run does so too, but its handling of Ctrl-C prints all vectors, at the price of two requests.
+        return _own.runner.get_loop().run_until_complete(coroutine)
+    except (KeyboardInterrupt, SystemExit):  # in the middle of requests, which nobody waits for any more
+        interrupted, _own.runner = _own.runner, asyncio.Runner()
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):  # once more, from the tasks that it ends
+            interrupted.close()
+        raise
+
+
 def _session() -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=5)
-    return aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY}"})
+    """The connections of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _sessions:
+        _sessions[loop] = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=5))
+    return _sessions[loop]
+
+
+async def _notice_closed_connections() -> None:
+    """Let the loop, which did not run between two documents, see which connections the provider has closed."""
+    for _ in range(2):  # the first turn finds them, the second one drops them
+        await asyncio.sleep(0)
+
+
+@atexit.register
+def _hang_up() -> None:
+    """The process ends and the system closes its connections: nobody needs to be told that they were open."""
+    for loop in _sessions:
+        loop.set_exception_handler(lambda loop, context: None)
 
 
 async def _post(session: aiohttp.ClientSession, body: dict[str, Any], deadline: float) -> tuple[int, Any, Any]:
     """Status, decoded body and headers; status 0 when no answer came."""
     address = f"{(settings.EMBEDDING_BASE_URL or 'https://api.openai.com/v1').rstrip('/')}/embeddings"
+    headers = {"Authorization": f"Bearer {settings.OPENAI_API_KEY}"}
     try:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            async with session.post(address, json=body, allow_redirects=False) as response:
+            async with session.post(address, json=body, headers=headers, allow_redirects=False) as response:
                 return response.status, _decoded(await response.read()), response.headers
     except (aiohttp.ClientError, TimeoutError) as error:
         return 0, str(error) or type(error).__name__, {}

@@ -6,6 +6,7 @@ The parent process talks to it in lines of JSON on standard input and output. It
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import math
@@ -26,6 +27,7 @@ OUT_OF_MEMORY = 3  # exit statuses of a fork
 LOADED_PYPDF = 4
 MAX_ANSWER_BYTES = 256 * 1024 * 1024  # far above any honest answer; the reader's own limits are in characters
 PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)  # here, because a fork would look for it anew
 
 
 def serve() -> None:
@@ -34,6 +36,7 @@ def serve() -> None:
     pdf.warm_up()
     parent = os.getppid()
     requests = os.fdopen(0, "rb", buffering=0)
+    gc.freeze()  # a fork's collector would write to every page of the heap that it shares with us, and copy it so
     while os.getppid() == parent:
         if not select.select([requests], [], [], 5)[0]:
             continue
@@ -110,7 +113,7 @@ def _read_and_exit(path: str, file_type: str, limits: Limits, outlet: int) -> No
 def _confine(limits: Limits) -> None:
     """No more memory, time, files or processes than the limits; no writing; no life after our own parent's."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     seconds = math.ceil(limits.seconds)
     bounds = {"CPU": (seconds, seconds + 1), "AS": limits.memory, "FSIZE": 0, "CORE": 0, "NOFILE": 64, "NPROC": 0}
     for name, bound in bounds.items():

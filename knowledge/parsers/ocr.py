@@ -4,7 +4,6 @@ A dense page costs about a second of CPU and 100 MB. The library is an optional 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -69,6 +68,6 @@ def _with_few_sizes(pages: Iterable[Page]) -> list[Page]:
     usual = median([line.height for page in pages for line in page.lines] or [1.0])
 
     def sized(line: Line) -> Line:
-        return replace(line, top=line.bottom + usual * max(1.0, round(2 * line.height / usual) / 2))
+        return line._replace(top=line.bottom + usual * max(1.0, round(2 * line.height / usual) / 2))
 
     return [Page(page.height, [sized(line) for line in page.lines]) for page in pages]

@@ -28,6 +28,7 @@ CELL_GAP = 1.0  # times the height of letters; a space between words has a quart
 MAX_RECTANGLES = 60  # PDFium's boxes of one line; more are letters placed one by one
 _font_name = ctypes.create_string_buffer(FONT_NAME)  # one for all: a file is read by one thread
 _LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
+_index = raw.FPDFText_GetCharIndexFromTextIndex  # a character of a page's text -> PDFium's own number of it
 
 
 # A page with one word.
@@ -92,26 +93,30 @@ def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
 
 def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
     """The page's lines in the order of its content, each with its box (from its first and last character)."""
+    page = textpage.raw  # what PDFium takes; the wrapper would look it up in each of its calls
     text = textpage.get_text_range(errors="replace")
     for match in _LINE.finditer(text):
-        led = match[1].count(".") > 3 and bool(_LEADER.search(match[1]))
-        line = (_LEADER.sub(" ", match[1]) if led else match[1]).strip()
+        written, hyphen = match.groups()
+        led = written.count(".") > 3 and bool(_LEADER.search(written))
+        line = (_LEADER.sub(" ", written) if led else written).strip()
         if not line:
             continue
-        first = match.start(1) + len(match[1]) - len(match[1].lstrip())
-        last = match.start(1) + len(match[1].rstrip()) - 1
-        letter = next((at for at in range(first, last) if text[at].isalnum()), first)  # a bullet may be of any size
-        start, bold = _character(textpage, letter)
-        left = start.left if letter == first else _character(textpage, first)[0].left
-        end, still_bold = _character(textpage, last)
+        first = match.start() + len(written) - len(written.lstrip())
+        last = match.start() + len(written.rstrip()) - 1
+        letter = first
+        if not text[first].isalnum():  # a bullet may be of any size
+            letter = next((at for at in range(first, last) if text[at].isalnum()), first)
+        begins, ends = _index(page, letter), _index(page, last)
+        start, end = _box(page, begins), _box(page, ends)
+        left = start.left if letter == first else _box(page, _index(page, first)).left
+        bold = _is_bold(_font(page, begins)) and _is_bold(_font(page, ends))
         cells = () if led else _cells(textpage, text, first, last + 1)
-        yield Line(line, left, start.bottom, end.right, start.top, bold and still_bold, bool(match[2]), cells)
+        yield Line(line, left, start.bottom, end.right, start.top, bold, bool(hyphen), cells)
 
 
 def _cells(textpage: pypdfium2.PdfTextPage, text: str, start: int, end: int) -> tuple[Cell, ...]:
     """The parts of a line that wide gaps part, as in a table or in columns side by side; none if it is one."""
-    first = raw.FPDFText_GetCharIndexFromTextIndex(textpage, start)
-    count = raw.FPDFText_CountRects(textpage, first, end - start)
+    count = raw.FPDFText_CountRects(textpage.raw, _index(textpage.raw, start), end - start)
     if not 1 < count <= MAX_RECTANGLES:
         return ()
     boxes = sorted(textpage.get_rect(index) for index in range(count))
@@ -133,14 +138,18 @@ def _cells(textpage: pypdfium2.PdfTextPage, text: str, start: int, end: int) -> 
     return cells if len(cells) > 1 and all(parts) else ()
 
 
-def _character(textpage: pypdfium2.PdfTextPage, position: int) -> tuple[raw.FS_RECTF, bool]:
-    """The box of the character at a position of the page's text, with its font's height, and whether it is bold."""
-    index = raw.FPDFText_GetCharIndexFromTextIndex(textpage, position)
+def _box(page: raw.FPDF_TEXTPAGE, index: int) -> raw.FS_RECTF:
+    """The box of a character, with its font's height."""
     box = raw.FS_RECTF()
-    raw.FPDFText_GetLooseCharBox(textpage, index, box)
+    raw.FPDFText_GetLooseCharBox(page, index, box)
+    return box
+
+
+def _font(page: raw.FPDF_TEXTPAGE, index: int) -> bytes:
+    """The name of a character's font, empty where it has none."""
     _font_name.value = b""
-    raw.FPDFText_GetFontInfo(textpage, index, _font_name, FONT_NAME, None)
-    return box, _is_bold(_font_name.value)
+    raw.FPDFText_GetFontInfo(page, index, _font_name, FONT_NAME, None)
+    return _font_name.value
 
 
 @lru_cache(maxsize=256)

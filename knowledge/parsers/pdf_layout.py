@@ -104,8 +104,9 @@ def _repeated(pages: Sequence[Page]) -> list[set[int]]:
 
 def _edges(page: Page) -> Iterator[tuple[int, tuple[str, int, int]]]:
     """The lines that may be a page header or footer, with what they have in common with that of the next page."""
-    for sign in (-1, 1):
-        order = sorted(range(len(page.lines)), key=lambda index: sign * page.lines[index].bottom)
+    bottoms = [line.bottom for line in page.lines]
+    for downwards in (True, False):
+        order = sorted(range(len(bottoms)), key=bottoms.__getitem__, reverse=downwards)
         for index in _edge(page, order):
             line = page.lines[index]
             yield index, (_FIGURES.sub("#", line.text), round(line.bottom / 4), round(line.height))
@@ -130,10 +131,12 @@ class _Style:
     def __init__(self, lines: Sequence[Line]):
         weights: Counter[tuple[float, bool]] = Counter()
         for line in lines:
-            weights[(round(line.height, 1), line.bold)] += len(line.text)
-        self.height, self.bold = weights.most_common(1)[0][0] if weights else (12.0, False)
+            weights[round(line.height, 1), line.bold] += len(line.text)
+        height, self.bold = weights.most_common(1)[0][0] if weights else (12.0, False)
+        self.bold_body, self.largest_body = 0.95 * height, LARGER * height  # a heading is higher
         ratios = [ratio for a, b in pairwise(lines) if 0.5 < (ratio := (a.bottom - b.bottom) / a.height) < 2.5]
         self.pitch = median(ratios) if ratios else 1.2
+        self.farthest = max(self.pitch, 1.0) * LOOSER
         hyphened = (line.text for line in lines if "-" in line.text)
         self.compounds = {word.lower() for text in hyphened for word in _COMPOUND.findall(text)}
         larger = {round(line.height) for line in lines if self._is_heading(line)}
@@ -152,18 +155,18 @@ class _Style:
 
     def _continues(self, group: Group, line: Line) -> bool:
         last = group.lines[-1]
-        if not 0.87 < line.height / last.height < LARGER or is_item(line.text):
+        height = last.height
+        if not 0.87 < line.height / height < LARGER or is_item(line.text):
             return False
         if self._is_heading(last) != self._is_heading(line):
             return False
-        distance = (last.bottom - line.bottom) / last.height
-        beside = abs(distance) < 0.3 and line.left >= last.right
-        below = 0.3 <= distance <= max(self.pitch, 1.0) * LOOSER and line.left < group.right and line.right > group.left
-        return beside or below
+        distance = (last.bottom - line.bottom) / height
+        if distance < 0.3:  # beside it
+            return distance > -0.3 and line.left >= last.right
+        return distance <= self.farthest and line.left < group.right and line.right > group.left
 
     def _is_heading(self, line: Line) -> bool:
-        bold = line.bold and not self.bold
-        if line.height <= (0.95 if bold else LARGER) * self.height:
+        if line.height <= (self.bold_body if line.bold and not self.bold else self.largest_body):
             return False
         return len(line.text) <= HEADING_CHARACTERS and line.text[-1] not in ".,;" and any(map(str.isalpha, line.text))
 

@@ -33,13 +33,18 @@ _LANGUAGES = (
 )
 _WORD = re.compile(r"\w+")
 _LONG = re.compile(rf"\b(\w{{{STEM}}})\w")
+_LONG_ASCII = re.compile(_LONG.pattern, re.ASCII)  # in half the time
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")  # Chinese and Japanese write no spaces
 
 
 def document(text: str) -> edge.SparseVector:
     """Term weights of a passage."""
-    text = _spaced(text)
-    return _plain().embed_document(" ".join((text, *_LONG.findall(text))))
+    if text.isascii():
+        long = _LONG_ASCII.findall(text)
+    else:
+        text = _spaced(text)
+        long = _LONG.findall(text)
+    return _plain().embed_document(" ".join((text, *long)))
 
 
 def question(text: str) -> edge.SparseVector:

@@ -27,6 +27,7 @@ class Bad:
     headers: dict[str, str] = field(default_factory=dict)
     hang: float = 0.0
     reset: bool = False
+    leaves: bool = False  # closes the connection after its answer, unannounced
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Provider:
     url: str = ""
     script: list[Bad] = field(default_factory=list)  # taken one a request; then all answers are good
     requests: list[dict[str, Any]] = field(default_factory=list)
+    connections: int = 0
     in_flight: int = 0
     most_in_flight: int = 0
     as_lists: bool = False
@@ -66,6 +68,11 @@ def embedding_provider() -> Iterator[Provider]:
         protocol_version = "HTTP/1.1"
         wbufsize = 1 << 16
 
+        def setup(self) -> None:
+            super().setup()
+            with provider.lock:
+                provider.connections += 1
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with provider.lock:
@@ -95,6 +102,7 @@ def embedding_provider() -> Iterator[Provider]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
+            self.close_connection = bool(bad and bad.leaves)
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -144,6 +144,36 @@ def test_lists_of_numbers_are_read_as_well(provider: Provider) -> None:
     assert np.allclose(vector, vector_of("boots") / np.linalg.norm(vector_of("boots")), atol=1e-6)
 
 
+def test_one_connection_serves_many_documents(provider: Provider) -> None:
+    for text in TEXTS:
+        openai.OpenAiEmbedder(MODEL).embed_passages([text])
+    assert len(provider.requests) == 3 and provider.connections == 1
+
+
+def test_a_connection_that_the_provider_has_closed_meanwhile_costs_no_attempt(provider: Provider) -> None:
+    provider.script = [Bad(200, good_answer(["boots"]), leaves=True)]
+    openai.OpenAiEmbedder(MODEL).embed_passages(["boots"])
+    time.sleep(0.1)  # between two documents
+    started = time.monotonic()
+    openai.OpenAiEmbedder(MODEL).embed_passages(["tents"])
+    assert time.monotonic() - started < 0.2  # a failed request is repeated after 0.25 s at the soonest
+    assert len(provider.requests) == provider.connections == 2
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_what_is_interrupted_does_not_go_on_with_the_next_document(
+    provider: Provider, interruption: type[BaseException]
+) -> None:
+    def interrupt(done: int) -> None:
+        raise interruption
+
+    provider.script = [Bad(200, good_answer(["boots"]))]
+    with pytest.raises(interruption):
+        openai.OpenAiEmbedder(MODEL).embed_passages(["boots"], interrupt)
+    vectors, _ = openai.OpenAiEmbedder(MODEL).embed_passages(["tents"])
+    assert len(vectors) == 1 and [r["input"] for r in provider.requests] == [["boots"], ["tents"]]
+
+
 @pytest.mark.parametrize(
     ("bad", "least_seconds"),
     [
