@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import answers, door, sweeper, tapes
+from chat import answers, sweeper, tapes
 from chat.models import Message
 from chat.tape import Event
 from chat.tapes.house import house
@@ -194,13 +194,6 @@ async def test_an_answer_that_is_cut_off_is_an_error_of_the_contract(shop: Clien
     with pytest.raises(ApiError) as caught:
         await answers.drain(tape, 5)
     assert caught.value.code == "SERVICE_UNAVAILABLE"
-
-
-async def test_a_key_that_is_forgotten_at_the_wrong_moment_is_looked_up(
-    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(door, "knows", lambda headers: True)
-    assert (await chat(acme_key)).status == 200
 
 
 def _age(client: Client, age: timedelta) -> None:
