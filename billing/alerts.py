@@ -8,25 +8,15 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db import transaction
 from django.template.loader import render_to_string
-from django.utils import timezone
 
 from billing.models import Alert
 from billing.money import money
-from tenants import timetable
-from tenants.errors import cause_of
+from tenants import outbox, timetable
 from tenants.models import Client
-from tenants.scoping import client_scope, unscoped
-
-log = structlog.get_logger(__name__)
-
-CLAIM = timedelta(minutes=10)  # a sender that says nothing for so long has died, and another may try
-ATTEMPTS = 5
 
 SUBJECTS = {
     Alert.Kind.THRESHOLD: "{name}: {percent} % of this hour's requests are used",
@@ -55,17 +45,7 @@ def monthly_summary(client: Client, month: datetime, requests: int, cents: int) 
 
 def send_due() -> int:
     """Send what is written and not sent; how many went out. Safe to run at once in several processes."""
-    sent = 0
-    while (alert := _claim()) is not None:
-        try:
-            _message(alert).send()
-        except OSError as error:  # the mail server's refusals are OSErrors too; the row is tried again
-            log.warning("an alert could not be sent", alert=alert.pk, error=cause_of(error))
-            continue
-        with client_scope(alert.client_id):
-            Alert.objects.filter(pk=alert.pk).update(sent=timezone.now())
-        sent += 1
-    return sent
+    return outbox.send_due(lambda: Alert.objects.exclude(client__alert_email=""), _message)
 
 
 def forget() -> None:
@@ -86,23 +66,6 @@ def _after_commit(key: tuple[uuid.UUID, str, datetime]) -> None:
         _written.clear()
     _written.add(key)
     timetable.soon("billing.tasks.send_alerts")
-
-
-def _claim() -> Alert | None:
-    """The next unsent alert, ours for CLAIM."""
-    now = timezone.now()
-    with unscoped("alerts of all clients are sent by one job"):
-        rows = Alert.objects.exclude(client__alert_email="").filter(
-            Q(claimed=None) | Q(claimed__lt=now - CLAIM), sent=None, attempts__lt=ATTEMPTS
-        )
-        alert = (
-            rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked, of=("self",))
-            .select_related("client")
-            .first()
-        )
-        if alert is not None:
-            Alert.objects.filter(pk=alert.pk).update(claimed=now, attempts=F("attempts") + 1)
-        return alert
 
 
 def _message(alert: Alert) -> EmailMultiAlternatives:

@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.utils import await_many_dispatch
 
 from chat import answers, door, metrics, watch
+from chat.layerless import Layerless
 from chat.models import Session
 from chat.people.stream import follow
 from chat.tape import Tape
@@ -37,7 +37,7 @@ QUESTIONS_AT_ONCE = 20  # on one connection; how many are answered at once is th
 open_connections: "set[WidgetConsumer]" = set()
 
 
-class WidgetConsumer(AsyncWebsocketConsumer):
+class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
     """Several questions may run on one connection; each event names its question's id."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -48,15 +48,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.tasks: set[asyncio.Task] = set()
         self.listening: asyncio.Task | None = None
         self.held = contextlib.ExitStack()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """No channel layer is joined, as in the HTTP doors."""
-        self.scope, self.base_send = scope, send
-        with contextlib.suppress(StopConsumer):
-            await await_many_dispatch([receive], self.dispatch)
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         await self.disconnect(message["code"])

@@ -120,6 +120,14 @@ class WidgetConfigAdmin(DeskAdmin):
         return format_html(swatch, config.primary_color, config.primary_color)
 
 
+def revoke(request: HttpRequest, key: ApiKey) -> None:
+    """Revoke a key, and note it."""
+    before = audit.snapshot(key)
+    keys.revoke(key)
+    key.refresh_from_db()
+    audit.note(request, "revoke key", key, before, audit.snapshot(key))
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(DeskAdmin):
     """Every key that there is. Keys are made and rotated on their client's page; here they are found and revoked."""
@@ -141,10 +149,7 @@ class ApiKeyAdmin(DeskAdmin):
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke_keys(self, request: HttpRequest, queryset: Any) -> None:
         for row in queryset.filter(revoked=None):
-            before = audit.snapshot(row)
-            keys.revoke(row)
-            row.refresh_from_db()
-            audit.note(request, "revoke key", row, before, audit.snapshot(row))
+            revoke(request, row)
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 

@@ -19,6 +19,7 @@ from chat.llms import LlmError
 from chat.widget.snippet import embed_snippet
 from chat.workflow.preview import preview
 from tenants import audit, keys
+from tenants.admin import revoke
 from tenants.desk import Panel, add_panel, back_to, for_client
 from tenants.errors import ApiError
 from tenants.models import ApiKey, Client, WidgetConfig
@@ -83,10 +84,7 @@ def rotate_key(request: HttpRequest, client: Client, key_id: int) -> HttpRespons
 @for_client("tenants.add_apikey")
 def revoke_key(request: HttpRequest, client: Client, key_id: int) -> HttpResponse:
     row = get_object_or_404(ApiKey, pk=key_id, client=client)
-    before = audit.snapshot(row)
-    keys.revoke(row)
-    row.refresh_from_db()
-    audit.note(request, "revoke key", row, before, audit.snapshot(row))
+    revoke(request, row)
     messages.success(request, f"{row.hint} is revoked: it stops working within two seconds.")
     return back_to(client, "keys")
 

@@ -11,7 +11,6 @@ Close codes:
 """
 
 import asyncio
-import contextlib
 import io
 import json
 import uuid
@@ -21,7 +20,6 @@ from typing import Any
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.utils import await_many_dispatch
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
@@ -29,6 +27,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from chat import door
+from chat.layerless import Layerless
 from chat.models import Message, Session
 from chat.people import feed, takeover
 from tenants import audit, staff
@@ -44,7 +43,7 @@ LONGEST_TEXT = 64 * 1024
 open_connections: "set[DeskConsumer]" = set()
 
 
-class DeskConsumer(AsyncWebsocketConsumer):
+class DeskConsumer(Layerless, AsyncWebsocketConsumer):
     """One person at one conversation."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -53,15 +52,6 @@ class DeskConsumer(AsyncWebsocketConsumer):
         self.state: dict[str, Any] = {}
         self.turns: dict[int, tuple] = {}  # what was sent of each
         self.watching: asyncio.Task | None = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Which group is joined is the feed's matter."""
-        self.scope, self.base_send = scope, send
-        with contextlib.suppress(StopConsumer):
-            await await_many_dispatch([receive], self.dispatch)
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def connect(self) -> None:
         seat = None if door.closing else await in_thread(sit_down, self.scope)

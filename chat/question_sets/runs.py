@@ -37,9 +37,10 @@ def replace_questions(question_set: QuestionSet, cases: list[Case], *, add: bool
     before = question_set.questions.count() if add else 0
     if before + len(cases) > MOST_QUESTIONS:
         raise ApiError("INVALID_REQUEST", f"A set holds at most {MOST_QUESTIONS} questions: make several sets.")
-    for number, case in enumerate(cases, 2):
+    for case in cases:
         if len(case.question) > 2000 or len(case.expected) > 1000:
-            raise ApiError("INVALID_REQUEST", f"Line {number} is too long (2000 characters a question).")
+            most = "A question has up to 2000 characters, what is expected up to 1000."
+            raise ApiError("INVALID_REQUEST", f"{most} Too long: {case.question[:60]}")
     if not add:
         question_set.questions.all().delete()
     rows = [

@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing import alerts, ledger, tasks
 from billing.limits import admit
 from billing.models import Alert
-from tenants import timetable
+from tenants import outbox, timetable
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -84,7 +84,7 @@ def test_a_mail_server_that_fails_is_tried_again_later(capped: Client, settings:
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     assert tasks.send_alerts() == 0  # claimed a moment ago
     with unscoped("the test moves the clock"):
-        Alert.objects.update(claimed=timezone.now() - alerts.CLAIM - timedelta(seconds=1))
+        Alert.objects.update(claimed=timezone.now() - outbox.CLAIM - timedelta(seconds=1))
     assert tasks.send_alerts() == 1
     assert tasks.send_alerts() == 0
 

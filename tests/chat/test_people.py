@@ -19,6 +19,7 @@ from chat import visitors
 from chat.models import Contact, Message, Session, SupportHours
 from chat.people import feed, mail, takeover
 from chat.people import visitors as people
+from tenants import outbox
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -334,7 +335,7 @@ def contacts(client: Client) -> int:
 
 def unclaim(client: Client) -> None:
     with client_scope(client.pk):
-        Contact.objects.update(claimed=timezone.now() - mail.CLAIM - timedelta(seconds=1))
+        Contact.objects.update(claimed=timezone.now() - outbox.CLAIM - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(

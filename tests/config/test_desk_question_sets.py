@@ -75,10 +75,17 @@ def test_the_file_is_the_commands_own_format(acme: Client, own: Browser) -> None
     own.post(url("import", found), {"file": file(CSV), "how": "replace"})
     assert questions(found) == [("Where are you?", "Harbour Street", True), ("Who won in 1987?", "", False)]
     assert own.get(url("export", found)).content.decode() == CSV
-    for bad, words in (("query\nx\n", "The first line must name"), ("question,expected\nHow?,\n", "Line 2 doesn")):
+    long = "Why" * 700
+    for bad, words in (
+        ("query\nx\n", "The first line must name"),
+        ("question,expected\nHow?,\n", "Line 2 doesn"),
+        (f"question,expected\n{long},so\n", "Too long: WhyWhy"),
+    ):
         page = own.post(url("import", found), {"file": file(bad), "how": "replace"}, follow=True).content.decode()
         assert words in page
     latin = SimpleUploadedFile("q.csv", "question,expected\nWie schön?,ja".encode("latin-1"))
+    typed = own.post(url("ask", found), {"question": long, "expected": "so"}, follow=True).content.decode()
+    assert "Too long: WhyWhy" in typed and "Line" not in typed
     assert "not in UTF-8" in own.post(url("import", found), {"file": latin}, follow=True).content.decode()
     assert len(questions(found)) == 2
 

@@ -7,7 +7,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("config", "chat", "knowledge", "billing", "tenants")
 
 USES = {
-    ("billing/alerts.py", "alerts of all clients are sent by one job"),
     ("billing/invariants.py", "invoice numbers run over all clients"),
     ("billing/management/commands/rebuild_usage.py", "usage of all clients is rebuilt"),
     ("billing/payments/__init__.py", "events of all clients are delivered by one job"),
@@ -17,7 +16,6 @@ USES = {
     ("chat/gaps/find.py", "gaps of all clients are found by one job"),
     ("chat/question_sets/runs.py", "runs of all clients are worked off by one job"),
     ("chat/retention/apply.py", "rules of all clients are applied by one job"),
-    ("chat/people/mail.py", "addresses that visitors of all clients left are told by one loop"),
     ("chat/people/takeover.py", "people of every client may have gone from their conversations"),
     ("chat/sweeper.py", "answers of every client may have lost their process"),
     ("config/backups/postgres.py", "a backup holds every client"),
@@ -34,6 +32,7 @@ USES = {
     ("tenants/invariants.py", "rows of no client belong to nobody's scope"),
     ("tenants/keys.py", "the key itself says which client calls"),
     ("tenants/management/commands/list_clients.py", "the operator lists every client"),
+    ("tenants/outbox.py", "e-mails about rows of all clients are sent by one loop"),
     ("tenants/staff.py", "a person's role says which scope they get"),
     ("tenants/staff.py", "support staff work across clients"),
     ("tenants/staff.py", "who logs in has no scope yet"),
