@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import regex
 
 from knowledge import tokens
@@ -172,7 +171,7 @@ class _Cutter:
 
     def _place(self, position: int) -> int:
         """How many tokens begin before `position`."""
-        return int(np.searchsorted(self.places, position))
+        return int(self.places.searchsorted(position))
 
     def _after(self, position: int, count: int) -> int:
         """The position `count` tokens on, or the end."""

@@ -7,6 +7,7 @@ policies hold underneath, as for all SQL.
 """
 
 import functools
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,23 @@ def insert(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts:
     keyed = _key(model).name in rows[0]
     values = [value for row in rows for value in _row_values(model, row, client_id, keyed)]
     return [key for (key,) in _rows(_insertion(model, len(rows), keyed, ignore_conflicts, connection.vendor), values)]
+
+
+def insert_many(model: type[ClientOwned], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that all give the same fields: as one parameter of JSON, in a fifth of the time that the ORM takes.
+
+    Their values are of JSON's own types, or UUIDs; what they don't give must be empty by itself.
+    """
+    if not rows:
+        return
+    client_id, names = _client(), tuple(rows[0])
+    for row in rows:
+        _refuse_others(model, row, client_id)
+    ours = _stored(_owner(model), client_id)
+    references = [ours for name in names if _is_reference(_field(model, name))]
+    with connection.cursor() as cursor:
+        data = json.dumps(rows, ensure_ascii=False, default=_in_json)
+        cursor.execute(_insertion_of_many(model, names, connection.vendor), [ours, *references, data])
 
 
 def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> int:
@@ -105,11 +123,39 @@ def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, ven
     return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict} RETURNING {_quoted(_key(model).column)}"
 
 
-def _own_row(field: Any) -> str:
+@functools.lru_cache(maxsize=64)
+def _insertion_of_many(model: Model, names: tuple[str, ...], vendor: str) -> str:
+    fields = [_field(model, name) for name in names]
+    columns = ", ".join(_quoted(field.column) for field in (_owner(model), *fields))
+    given = [_given(field, vendor) for field in fields]
+    values = [_own_row(f, value) if _is_reference(f) else value for f, value in zip(fields, given, strict=True)]
+    source = "json_each(%s)"
+    if vendor == "postgresql":
+        types = ", ".join(f"{_quoted(field.name)} {field.db_type(connection)}" for field in fields)
+        source = f"json_to_recordset(%s::json) AS given ({types})"
+    return f"INSERT INTO {_table(model)} ({columns}) SELECT %s, {', '.join(values)} FROM {source}"
+
+
+def _given(field: Any, vendor: str) -> str:
+    """A field's value in one of the rows that are given as JSON."""
+    if vendor == "postgresql":
+        return f"given.{_quoted(field.name)}"
+    value = f"json_extract(value, '$.{field.name}')"
+    return f"json_quote({value})" if isinstance(field, models.JSONField) else value
+
+
+def _in_json(value: Any) -> str:
+    """UUIDs are told without hyphens, as SQLite keeps them."""
+    if isinstance(value, uuid.UUID):
+        return value.hex
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def _own_row(field: Any, key_given: str = "%s") -> str:
     """The row that a foreign key leads to, if it is the client's; else NULL, which no such column takes."""
     target = field.related_model
     key, owner = _quoted(_key(target).column), _quoted(_owner(target).column)
-    return f"(SELECT {key} FROM {_table(target)} WHERE {key} = %s AND {owner} = %s)"
+    return f"(SELECT {key} FROM {_table(target)} WHERE {key} = {key_given} AND {owner} = %s)"
 
 
 @functools.cache

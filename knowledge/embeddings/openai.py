@@ -128,7 +128,7 @@ def _session() -> aiohttp.ClientSession:
     """The connections of the running event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _sessions:
-        _sessions[loop] = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=5))
+        _sessions[loop] = aiohttp.ClientSession()
     return _sessions[loop]
 
 
@@ -148,10 +148,14 @@ def _hang_up() -> None:
 async def _post(session: aiohttp.ClientSession, body: dict[str, Any], deadline: float) -> tuple[int, Any, Any]:
     """Status, decoded body and headers; status 0 when no answer came."""
     address = f"{(settings.EMBEDDING_BASE_URL or 'https://api.openai.com/v1').rstrip('/')}/embeddings"
-    headers = {"Authorization": f"Bearer {settings.OPENAI_API_KEY}"}
+    how: dict[str, Any] = {
+        "headers": {"Authorization": f"Bearer {settings.OPENAI_API_KEY}"},
+        "timeout": aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=5),
+        "allow_redirects": False,
+    }
     try:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            async with session.post(address, json=body, headers=headers, allow_redirects=False) as response:
+            async with session.post(address, json=body, **how) as response:
                 return response.status, _decoded(await response.read()), response.headers
     except (aiohttp.ClientError, TimeoutError) as error:
         return 0, str(error) or type(error).__name__, {}

@@ -4,10 +4,12 @@ May run twice and may die at any line: every write is conditional on the version
 have deterministic ids, so a repeated run overwrites its own.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -26,7 +28,7 @@ from knowledge.parsers import Parsed, ParseError, parse
 from knowledge.pipeline import remains
 from knowledge.pipeline.lease import Lease, Overtaken, claim_next
 from knowledge.vectors import Point, VectorError, VectorStore
-from tenants import tracing
+from tenants import statements, tracing
 from tenants.errors import cause_of
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -35,12 +37,21 @@ log = structlog.get_logger(__name__)
 Status = DocumentVersion.Status
 
 MAX_ATTEMPTS = 3
+ROWS = 500  # written at once; 1 MB
 BATCH = 1024  # chunks handed to the embedder at once, which sends several requests of them together; 6 MB of vectors
 
 TOO_DEMANDING = "The document could not be processed: every attempt was cut short. It may be too demanding."
 OUR_FAULT = "The document could not be processed because of a fault on our side. Please upload it again later."
 SERVICE_AWAY = "A service that we need was not available. Please upload the document again later."
 REFUSED = "The embedding service did not accept the text of this document."
+
+
+class Stored(NamedTuple):
+    """A chunk's row, as far as the index needs it."""
+
+    id: uuid.UUID
+    version_id: int
+    text: str
 
 
 def ingest_next() -> bool:
@@ -103,7 +114,7 @@ class Run:
             return self._fail(str(error))
         return self._switch()
 
-    def _read(self) -> list[Chunk]:
+    def _read(self) -> list[Stored]:
         """parse, chunk: the text and its chunks become rows, from which vectors can be rebuilt."""
         self.lease.enter(Status.PARSING)
         with metrics.timed(metrics.STAGE, "parse"):
@@ -114,19 +125,20 @@ class Run:
             _check_size(spans)
             return self._store_chunks(parsed, spans)
 
-    def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Chunk]:
-        chunks = [_row(self.version, span) for span in spans]
+    def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Stored]:
+        rows = [_row(self.version, span) for span in spans]
         with client_scope(self.version.client_id):
             self.lease.write_in_scope(
-                status=Status.EMBEDDING, text=parsed.text, pages=parsed.pages, chunks_total=len(chunks)
+                status=Status.EMBEDDING, text=parsed.text, pages=parsed.pages, chunks_total=len(rows)
             )
             self.version.text = ""  # a large one need not stay in memory
             if self.version.attempts > 1:
                 Chunk.objects.filter(version=self.version).delete()
-            Chunk.objects.bulk_create(chunks, batch_size=500)
-        return chunks
+            for first in range(0, len(rows), ROWS):
+                statements.insert_many(Chunk, rows[first : first + ROWS])
+        return [Stored(row["id"], self.version.pk, row["text"]) for row in rows]
 
-    def _index(self, chunks: list[Chunk]) -> None:
+    def _index(self, chunks: list[Stored]) -> None:
         """embed, store; again from the start where a reindex has switched to another model meanwhile."""
         while True:
             for first in range(0, len(chunks), BATCH):
@@ -138,12 +150,12 @@ class Run:
             self.store.delete_version(self.version.pk)
             self.store, self.lease.done = live, 0
 
-    def _confirm(self, chunks: list[Chunk]) -> None:
+    def _confirm(self, chunks: list[Stored]) -> None:
         """VectorError unless every point is there: a store that is restarted may lose what it has acknowledged."""
-        if lost := {chunk.pk for chunk in chunks} - self.store.ids(self.version.pk):
+        if lost := {chunk.id for chunk in chunks} - self.store.ids(self.version.pk):
             raise VectorError(f"{len(lost)} of {len(chunks)} points that were stored are not there")
 
-    def _index_batch(self, chunks: list[Chunk], first: int) -> None:
+    def _index_batch(self, chunks: list[Stored], first: int) -> None:
         def progress(done: int) -> None:
             self.lease.done = first + done
 
@@ -213,9 +225,12 @@ class Run:
 
 
 def store_chunks(
-    store: VectorStore, chunks: list[Chunk], request_id: str, progress: Callable[[int], None] = ignore_progress
+    store: VectorStore,
+    chunks: Sequence[Stored | Chunk],
+    request_id: str,
+    progress: Callable[[int], None] = ignore_progress,
 ) -> None:
-    """Embed chunks of one version, enter what a provider billed in the books, and write their points."""
+    """Embed chunks, enter what a provider billed in the books, and write their points."""
     with metrics.timed(metrics.STAGE, "embed"):
         vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
     if tokens:
@@ -245,17 +260,16 @@ def _check_size(spans: list[Span]) -> None:
         )
 
 
-def _row(version: DocumentVersion, span: Span) -> Chunk:
-    return Chunk(
-        id=chunk_id(version.client_id, version.pk, span.index),
-        client_id=version.client_id,
-        version=version,
-        index=span.index,
-        text=span.text,
-        start=span.start,
-        end=span.end,
-        tokens=span.tokens,
-        page_from=span.page_from,
-        page_to=span.page_to,
-        heading_path=list(span.heading_path),
-    )
+def _row(version: DocumentVersion, span: Span) -> dict[str, Any]:
+    return {
+        "id": chunk_id(version.client_id, version.pk, span.index),
+        "version": version.pk,
+        "index": span.index,
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "tokens": span.tokens,
+        "page_from": span.page_from,
+        "page_to": span.page_to,
+        "heading_path": span.heading_path,
+    }

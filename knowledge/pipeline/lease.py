@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from knowledge import callbacks
 from knowledge.models import DocumentVersion
+from tenants import statements
 from tenants.errors import cause_of
 from tenants.scoping import client_scope, unscoped
 
@@ -123,8 +124,8 @@ class Lease:
     def _write(self, values: dict[str, Any]) -> None:
         told = (self.version.status, self.version.chunks_processed)
         values = {"chunks_processed": self.done, **self._entered, **values}
-        mine = DocumentVersion.objects.filter(pk=self.version.pk, lease=self._token)
-        if not mine.update(heartbeat=timezone.now(), **values):
+        changes = {"heartbeat": timezone.now(), **values}
+        if not statements.update(DocumentVersion, changes, id=self.version.pk, lease=self._token):
             raise Overtaken
         self._entered = {}
         for name, value in values.items():

@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from billing.models import Reservation, UsageRecord
 from chat.models import Message, Session
+from knowledge.models import Chunk, Document, DocumentVersion
 from tenants import statements
 from tenants.models import Client
-from tenants.scoping import NoClientInScope, client_scope, unscoped
+from tenants.scoping import NoClientInScope, WrongClient, client_scope, unscoped
 
 Row = dict[str, object]
 
@@ -36,6 +37,32 @@ def test_a_row_is_the_same_as_the_ones_that_the_orm_writes(acme: Client, strange
         assert rows(Message, "created", "trace_id") == by_orm[0] * 2
         assert rows(UsageRecord, "request_id") == by_orm[1] * 2
         assert abs((Message.objects.latest("pk").created - timezone.now()).total_seconds()) < 60
+
+
+def test_many_rows_are_the_same_as_the_ones_that_the_orm_writes(acme: Client, stranger: Client) -> None:
+    text = 'A "quoted" \\ path,\n100 % of é, 靴 and 🥾'
+    one = {"index": 0, "text": text, "start": 0, "end": 9, "tokens": 2**31 - 1, "page_from": None, "page_to": 7}
+    given = [{**one, "heading_path": ["Boots", "Über 'alles'"]}, {**one, "index": 1, "heading_path": []}]
+    with client_scope(acme.pk):
+        document = Document.objects.create(external_id="d")
+        by_orm, at_once = (DocumentVersion.objects.create(document=document, number=n, size=1) for n in (1, 2))
+        for row in given:
+            Chunk.objects.create(id=uuid.uuid4(), version=by_orm, **row)
+        keyed = [{**row, "id": uuid.uuid4(), "version": at_once.pk} for row in given]
+        statements.insert_many(Chunk, keyed)
+        statements.insert_many(Chunk, [])
+        written = Chunk.objects.order_by("version", "index").values(*given[0])
+        assert list(written) == given * 2
+        assert {row.pk for row in at_once.chunks.all()} == {row["id"] for row in keyed}
+    other = {**keyed[0], "id": uuid.uuid4(), "index": 2}
+    with client_scope(stranger.pk):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            statements.insert_many(Chunk, [other])  # of acme's version
+        with pytest.raises(WrongClient):
+            statements.insert_many(Chunk, [{**other, "client": acme.pk}])
+        with pytest.raises(TypeError):
+            statements.insert_many(Chunk, [{**other, "text": b"bytes"}])
+        assert not Chunk.objects.exists()
 
 
 def test_keys_of_new_rows_come_back_and_a_conflict_can_be_passed_over(acme: Client) -> None:
