@@ -70,7 +70,8 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
     """Remember an answer, and whose it was: a visitor may have it erased."""
     client_id, session_id, text = run.question.client.pk, run.question.session_id, json.dumps(answer)
     if not settings.REDIS_URL:
-        return _keep(key, _Kept(time.monotonic() + settings.ANSWER_CACHE_SECONDS, client_id, session_id, text))
+        _keep(key, _Kept(time.monotonic() + settings.ANSWER_CACHE_SECONDS, client_id, session_id, text))
+        return
     session = _of_session(client_id, session_id)
     async with _in_time() as redis:
         if redis and settings.ANSWER_CACHE_SECONDS:
