@@ -10,6 +10,7 @@ from django.db import IntegrityError
 
 from billing import limits
 from chat import caretaker, metrics, tapes
+from chat.door import within
 from chat.llms import LlmError
 from chat.models import Message
 from chat.people import feed
@@ -31,11 +32,12 @@ _running: set[asyncio.Task] = set()  # answers of this process, until their rows
 metrics.RUNNING.set_function(lambda: len(_running))
 
 
-async def begin(question: Question) -> Tape:
+async def begin(question: Question, by: float) -> Tape:
     """Reserve the question's rows and start answering; returns the tape to follow.
 
     A repeated request (same Idempotency-Key, same question) gets the first one's answer and is not counted.
-    ApiError RATE_LIMITED, QUOTA_EXCEEDED or IDEMPOTENCY_CONFLICT.
+    ApiError RATE_LIMITED, QUOTA_EXCEEDED or IDEMPOTENCY_CONFLICT; SERVICE_UNAVAILABLE at the event loop's time `by`,
+    and then no model is asked, should the rows be written later.
     """
     caretaker.start()
     started: asyncio.Future[Tape] = asyncio.get_running_loop().create_future()
@@ -43,7 +45,13 @@ async def begin(question: Question) -> Tape:
     task = asyncio.create_task(_handle(question, started), name=f"answer {question.trace_id}")
     _running.add(task)
     task.add_done_callback(_running.discard)
-    return await asyncio.shield(started)
+    async with within(by):
+        try:
+            return await asyncio.shield(started)
+        except asyncio.CancelledError:
+            if asyncio.get_running_loop().time() >= by:
+                started.cancel()
+            raise
 
 
 async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
@@ -99,26 +107,41 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
             if reserved.again:
                 await tapes.discard(question.client.pk, reserved.again)
             if reserved.person:
-                started.set_result(_told(question, reserved.person))
+                _tell(started, _told(question, reserved.person))
                 return await feed.tell(question.client.pk, question.session_id)
+            if started.cancelled() and not reserved.again:
+                return await in_thread(_give_up, question)
             tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
             tape.append(opening(tape))
             run = Run(question, reserved, tape, Result(), time.monotonic())
             tape.task = asyncio.create_task(_answer(run))
             tape.expect_followers(FIRST_FOLLOWER_SECONDS)
-            started.set_result(tape)
+            _tell(started, tape)
             await asyncio.wait({tape.task})
             metrics.count_answer(run)
             billed = run.result.billed and not reserved.again
             tapes.forget_later(tape)
     except log.Repeated as repeated:
         metrics.count_request(question.door, question.client, "repeated")
-        started.set_result(await _replay(repeated.answer))
+        _tell(started, await _replay(repeated.answer))
     except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
-        started.set_exception(error)
+        if not started.cancelled():
+            started.set_exception(error)
     finally:
         if not billed and question.refused is None:
             await limits.withdraw(question.client, question.admission)
+
+
+def _tell(started: "asyncio.Future[Tape]", tape: Tape) -> None:
+    """Hand the tape to whoever still waits for it."""
+    if not started.cancelled():
+        started.set_result(tape)
+
+
+def _give_up(question: Question) -> None:
+    """Complete the row of a question whose visitor was told SERVICE_UNAVAILABLE before it was written."""
+    result = Result(outcome=Outcome.FAILED, error_code="SERVICE_UNAVAILABLE")
+    log.complete(question.trace_id, question.client.pk, result)
 
 
 async def _reserve(question: Question) -> tuple[Question, Reserved]:

@@ -28,15 +28,22 @@ def start() -> None:
 
 async def _take_care() -> None:
     async with asyncio.TaskGroup() as together:
-        together.create_task(_beat_and_sweep(), name="signs of life")
+        together.create_task(_show_life(), name="signs of life")
+        together.create_task(_close_and_forget(), name="closing and forgetting")
         together.create_task(upkeep.run(), name="upkeep")
 
 
-async def _beat_and_sweep() -> None:
-    swept = time.monotonic()
+async def _show_life() -> None:
+    """Asks Redis only: a database that keeps everybody waiting must not make this process look dead to others."""
     while True:
         await tapes.beat()
         await tapes.honour_erasures()
+        await asyncio.sleep(tapes.HEARTBEAT)
+
+
+async def _close_and_forget() -> None:
+    swept = time.monotonic()
+    while True:
         await forget_erased()
         await limits.catch_up()
         if time.monotonic() - swept > SWEEP_SECONDS:

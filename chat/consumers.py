@@ -46,6 +46,7 @@ class ChatDoor(AsyncHttpConsumer):
         self.trace_id = ""
         self.begun = self.started = False  # the answer; the response
         self.size = 0
+        self.by = 0.0  # when the answer must have begun
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """No channel layer is joined: nothing of an answer travels through one."""
@@ -72,6 +73,7 @@ class ChatDoor(AsyncHttpConsumer):
         raise StopConsumer
 
     async def respond(self, body: bytes) -> None:
+        self.by = door.arrived()
         self.headers = headers_of(self.scope["headers"])
         self.trace_id = trace_id_of(self.headers.get("x-request-id"))
         with structlog.contextvars.bound_contextvars(trace_id=self.trace_id):
@@ -90,7 +92,8 @@ class ChatDoor(AsyncHttpConsumer):
             raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.", headers={"Allow": allowed})
         if self.size > door.MAX_BODY_BYTES:
             raise ApiError("FILE_TOO_LARGE", "The request body is too large.")
-        self.cors, judged = await door.judge(self.headers)
+        async with door.within(self.by):
+            self.cors, judged = await door.judge(self.headers)
         if isinstance(judged, ApiError):
             raise judged
         self.caller = judged
@@ -102,8 +105,9 @@ class ChatDoor(AsyncHttpConsumer):
     async def ask(self, caller: Caller, body: bytes) -> tuple[Question, Tape]:
         """Admit the question and begin its answer."""
         peer = (self.scope.get("client") or [None])[0]
-        question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer, self.door)
-        tape = await answers.begin(question)
+        async with door.within(self.by):
+            question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer, self.door)
+        tape = await answers.begin(question, self.by)
         self.begun = True
         return question, tape
 
@@ -184,8 +188,9 @@ class ResumeConsumer(StreamConsumer):
     door = "resume"
 
     async def answer(self, caller: Caller, body: bytes) -> None:
-        client = caller.client or await in_thread(caller.acting_for, self.query().get("clientId"))
-        tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
+        async with door.within(self.by):
+            client = caller.client or await in_thread(caller.acting_for, self.query().get("clientId"))
+            tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")

@@ -1,9 +1,11 @@
 """What every door does before a question is asked: who calls, is it well formed, is there room for it."""
 
+import asyncio
+import contextlib
 import ipaddress
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ from tenants.models import Client
 from tenants.threads import in_thread
 
 MAX_BODY_BYTES = 64 * 1024
+BEGIN_SECONDS = 8.0  # from a request's arrival until its answer has begun, whatever is slow
 _question = QuestionSerializer()  # one for all: making its fields costs more than their checks
 closing = False  # this process is shutting down: nothing new begins
 
@@ -84,6 +87,22 @@ async def _place(client: Client, repeatable: bool) -> tuple[limits.Admission, Ap
         if error.code != "RATE_LIMITED" or not repeatable:
             raise
         return limits.full_hour(client), error
+
+
+@contextlib.asynccontextmanager
+async def within(by: float) -> AsyncIterator[None]:
+    """ApiError SERVICE_UNAVAILABLE at the event loop's time `by`."""
+    try:
+        async with asyncio.timeout_at(by):
+            yield
+    except TimeoutError as error:
+        message = "The service is not available at the moment. Please try again in a few seconds."
+        raise ApiError("SERVICE_UNAVAILABLE", message, headers={"Retry-After": "5"}) from error
+
+
+def arrived() -> float:
+    """By when a request that comes now has an answer begun, or an error; for `within`."""
+    return asyncio.get_running_loop().time() + BEGIN_SECONDS
 
 
 def visitor_address(caller: Caller, headers: Mapping[str, str], peer: str | None) -> str:

@@ -105,7 +105,8 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
 
     async def _authenticate(self, message: dict[str, Any]) -> None:
         """Key and page, as everywhere; a session that exists goes on with its token only, else a new one begins."""
-        caller, session_id = await in_thread(_recognise, message, self.headers.get("origin"))
+        async with door.within(door.arrived()):
+            caller, session_id = await in_thread(_recognise, message, self.headers.get("origin"))
         self.caller, self.session_id = caller, str(session_id)
         self.held.enter_context(watch.watching(caller, caller.client.pk, self._no_longer_allowed))
         token = session_token(caller.client.pk, session_id)
@@ -124,9 +125,11 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
             if isinstance(key := message.get("idempotencyKey"), str):
                 headers["idempotency-key"] = key
             peer = (self.scope.get("client") or [None])[0]
+            by = door.arrived()
             with tracing.span("request", door="websocket"):
-                question = await door.admit(caller, body, headers, trace_id, peer, "websocket")
-                tape = await answers.begin(question)
+                async with door.within(by):
+                    question = await door.admit(caller, body, headers, trace_id, peer, "websocket")
+                tape = await answers.begin(question, by)
         except Exception as error:  # noqa: BLE001 - likewise
             return await self._refuse(id, as_api_error(error), trace_id)
         return await self._send_events(id, tape)

@@ -71,8 +71,15 @@ DATABASE_THREADS = 3  # in which answers query, each with a connection: more of 
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
-if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes
-    _database["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 15_000, **_database["OPTIONS"]}
+DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=5.0)  # of web processes; 0: no deadline
+if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes or hours
+    _keepalives = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    _database["OPTIONS"] = {
+        "connect_timeout": 3,
+        "tcp_user_timeout": 15_000,
+        **_keepalives,
+        **_database["OPTIONS"],
+    }
 if "sqlite" in _database["ENGINE"]:
     # IMMEDIATE takes the write lock at BEGIN: without it concurrent writers fail with "database is locked".
     _database["OPTIONS"].update(
@@ -91,11 +98,17 @@ elif PROCESS == "worker":
 else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
     if pool_size := env.int("DATABASE_POOL_SIZE", default=10):  # 0: no pool
-        _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 5}
+        _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 4}
         DATABASE_THREADS = max(1, min(DATABASE_THREADS, pool_size * 2 // 3))
+        # Visitors wait for this process, and no job runs in it. Without a pool the deadlines are the outer pooler's.
+        if DATABASE_STATEMENT_SECONDS and sys.argv[1:2] == ["web"] and not EMBEDDED:
+            from config.database import Connection
+
+            _database["OPTIONS"]["pool"]["connection_class"] = Connection
+            _database["OPTIONS"].setdefault("options", f"-c statement_timeout={DATABASE_STATEMENT_SECONDS * 1000:.0f}")
 
 if REDIS_URL:
-    _deadlines = {"socket_timeout": 2, "socket_connect_timeout": 2}  # a cache that hangs is worse than none
+    _deadlines = {"socket_timeout": 1, "socket_connect_timeout": 1}  # a cache that hangs is worse than none
     CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -140,8 +153,9 @@ ANTHROPIC_BASE_URL = env.str("ANTHROPIC_BASE_URL", default="")
 FREE_MODEL = env.str("FREE_MODEL", default="gpt-4o-mini")
 PAID_MODEL = env.str("PAID_MODEL", default="claude-sonnet-4-5")
 FALLBACK_TO_OTHER_PROVIDER = env.bool("FALLBACK_TO_OTHER_PROVIDER", default=False)
-LLM_CONNECT_TIMEOUT = env.float("LLM_CONNECT_TIMEOUT", default=5.0)  # seconds, as are the next two
-LLM_FIRST_TOKEN_TIMEOUT = env.float("LLM_FIRST_TOKEN_TIMEOUT", default=20.0)  # retries included; and between tokens
+# Seconds, as are the next two. To the first token retries and the other provider are included.
+LLM_CONNECT_TIMEOUT = env.float("LLM_CONNECT_TIMEOUT", default=3.0)
+LLM_FIRST_TOKEN_TIMEOUT = env.float("LLM_FIRST_TOKEN_TIMEOUT", default=20.0)  # of a stream; and between tokens
 LLM_TOTAL_TIMEOUT = env.float("LLM_TOTAL_TIMEOUT", default=120.0)
 EMBEDDING_MODEL = env.str(
     "EMBEDDING_MODEL",
@@ -149,7 +163,8 @@ EMBEDDING_MODEL = env.str(
 )
 EMBEDDING_BASE_URL = env.str("EMBEDDING_BASE_URL", default=OPENAI_BASE_URL)
 EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS", default=0)  # 0: the model's own
-ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)
+ANSWER_TIMEOUT = env.float("ANSWER_TIMEOUT", default=30.0)  # of an answer that is not streamed
+ANSWER_FIRST_TOKEN_TIMEOUT = env.float("ANSWER_FIRST_TOKEN_TIMEOUT", default=8.0)  # its LLM_FIRST_TOKEN_TIMEOUT
 ABANDONED_SECONDS = env.float("ABANDONED_SECONDS", default=10.0)  # 0: an answer nobody follows stops at once
 TAKEOVER_SECONDS = env.float("TAKEOVER_SECONDS", default=120.0)  # a person gone for so long has handed back
 SHUTDOWN_SECONDS = env.float("SHUTDOWN_SECONDS", default=30.0)  # what running answers get to finish after SIGTERM

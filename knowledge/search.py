@@ -22,6 +22,8 @@ from tenants.threads import in_thread
 __all__ = ["Passage", "question_vectors", "search"]
 
 log = structlog.get_logger(__name__)
+SECONDS = 6.0  # for embedder and store together, with all that they repeat: a visitor waits
+ROWS_SECONDS = 3.0  # for the database, with the wait for a thread and a connection
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
 CHUNK = ("id", "version", "text", "start", "end", "page_from", "page_to", "index", "heading_path", "tokens")
 DOCUMENT = ("live", "external_id", "title")
@@ -30,13 +32,19 @@ DOCUMENT = ("live", "external_id", "title")
 async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list[Passage]:
     """At most `limit` passages, best first; none when nothing in the client's documents is on the question's topic.
 
-    Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
+    Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer, SERVICE_UNAVAILABLE when the
+    database can't.
     """
     ranked, ranking = await scores(client_id, question)
     if not ranked or ranked[0][1] < ranking.threshold:
         return []
-    with metrics.timed(metrics.SEARCH, "rows"):
-        passages = await in_thread(_load, client_id, ranked, limit)
+    try:
+        async with asyncio.timeout(ROWS_SECONDS):
+            with metrics.timed(metrics.SEARCH, "rows"):
+                passages = await in_thread(_load, client_id, ranked, limit)
+    except TimeoutError as error:
+        log.error("the passages' rows were not read in time", client_id=str(client_id))
+        raise ApiError("SERVICE_UNAVAILABLE", "The knowledge base can't be read right now.") from error
     return passages if passages and passages[0].score >= ranking.threshold else []
 
 
@@ -46,12 +54,13 @@ async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.U
     Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
     """
     try:
-        store = await asyncio.to_thread(VectorStore.for_client, client_id)
-        with metrics.timed(metrics.SEARCH, "embed"):
-            vector = await get_embedder(store.model, client_id).embed_question(question)
-        with metrics.timed(metrics.SEARCH, "index"):
-            candidates = await store.search(vector, question, CANDIDATES)
-    except (VectorError, EmbeddingError) as error:
+        async with asyncio.timeout(SECONDS):
+            store = await asyncio.to_thread(VectorStore.for_client, client_id)
+            with metrics.timed(metrics.SEARCH, "embed"):
+                vector = await get_embedder(store.model, client_id).embed_question(question)
+            with metrics.timed(metrics.SEARCH, "index"):
+                candidates = await store.search(vector, question, CANDIDATES)
+    except (VectorError, EmbeddingError, TimeoutError) as error:
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
     ranking = model_of(store.model).ranking

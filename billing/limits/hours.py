@@ -203,7 +203,7 @@ def _reading_of_books(client_id: uuid.UUID, hour: datetime) -> asyncio.Task[int]
     mine, key = _readings.setdefault(loop, {}), (client_id, hour)
     if key not in mine:
         mine[key] = loop.create_task(_in_thread(hourcount.places, client_id, hour))
-        mine[key].add_done_callback(lambda _: mine.pop(key, None))
+        mine[key].add_done_callback(lambda task: (mine.pop(key, None), task.cancelled() or task.exception()))
     return mine[key]
 
 

@@ -1,8 +1,9 @@
 """What every model is asked with, and what comes back. Adapters import this; everybody else imports `chat.llms`."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from knowledge.search import Passage
@@ -32,6 +33,23 @@ class Prompt:
     question: str
     fence: str
     max_tokens: int = 1000
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long somebody waits for a model, in seconds of `time.monotonic()`, which event loops go by, too."""
+
+    first_by: float  # when the first piece must be there: retries and stand-ins included
+    between: float  # two pieces
+
+    @classmethod
+    def of(cls, seconds: float, since: float | None = None) -> Self:
+        """So many seconds, counted from `since` (now) to the first piece, and between pieces."""
+        return cls((time.monotonic() if since is None else since) + seconds, seconds)
+
+    def half(self) -> "Patience":
+        """Of which as much is left for somebody else."""
+        return replace(self, first_by=(time.monotonic() + self.first_by) / 2)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Self
 from django.conf import settings
 
 from chat.llms import choice, registry
-from chat.llms.contract import LlmError, Prompt, Usage
+from chat.llms.contract import LlmError, Patience, Prompt, Usage
 from chat.llms.registry import Model
 from chat.llms.tally import Tally
 
@@ -25,8 +25,8 @@ class Stream:
     `reached_model`: a provider began to answer and charges for it.
     """
 
-    def __init__(self, prompt: Prompt, model: Model):
-        self._prompt = prompt
+    def __init__(self, prompt: Prompt, model: Model, patience: Patience):
+        self._prompt, self._patience = prompt, patience
         self._tally = Tally(model, prompt)
         self._pieces = self._run()
 
@@ -62,7 +62,7 @@ class Stream:
         tried: set[str] = set()
         while True:
             tried.add(self.model.id)
-            pieces = _adapter(self._tally)
+            pieces = _adapter(self._tally, self._patience_with(self.model, tried))
             try:
                 async for piece in pieces:
                     yield piece
@@ -76,6 +76,11 @@ class Stream:
                 self._tally = Tally(stand_in, self._prompt)
             finally:
                 await pieces.aclose()
+
+    def _patience_with(self, model: Model, tried: set[str]) -> Patience:
+        """Half of what is left where another provider could answer in the other half."""
+        other = choice.of_other_provider(model) if settings.FALLBACK_TO_OTHER_PROVIDER else None
+        return self._patience if other is None or other.id in tried else self._patience.half()
 
 
 def preload() -> None:
@@ -95,7 +100,7 @@ def _stand_in(model: Model, error: LlmError) -> Model | None:
     return choice.of_other_provider(model) if down and settings.FALLBACK_TO_OTHER_PROVIDER else None
 
 
-def _adapter(tally: Tally) -> AsyncGenerator[str, None]:
+def _adapter(tally: Tally, patience: Patience) -> AsyncGenerator[str, None]:
     """The SDKs take a second or two to import, so a process that never asks one never loads it."""
     if tally.model.provider == "extractive":
         from chat.llms import extractive
@@ -106,7 +111,7 @@ def _adapter(tally: Tally) -> AsyncGenerator[str, None]:
     if tally.model.provider == "anthropic":
         from chat.llms.anthropic import AnthropicCall
 
-        return wire.pieces(AnthropicCall, tally)
+        return wire.pieces(AnthropicCall, tally, patience)
     from chat.llms.openai import OpenAiCall
 
-    return wire.pieces(OpenAiCall, tally)
+    return wire.pieces(OpenAiCall, tally, patience)

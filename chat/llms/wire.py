@@ -12,7 +12,7 @@ import aiohttp
 import httpx2
 from django.conf import settings
 
-from chat.llms.contract import LlmError
+from chat.llms.contract import LlmError, Patience
 from chat.llms.tally import Tally
 from tenants.errors import CODE, cause_of
 
@@ -39,14 +39,13 @@ class MakeCall(Protocol):
     def __call__(self, tally: Tally) -> Call: ...
 
 
-async def pieces(make_call: MakeCall, tally: Tally) -> AsyncGenerator[str, None]:
+async def pieces(make_call: MakeCall, tally: Tally, patience: Patience) -> AsyncGenerator[str, None]:
     """The answer's text as it comes. Tries again, within the deadline, only before the first piece."""
     now = asyncio.get_running_loop().time
-    first_by = now() + settings.LLM_FIRST_TOKEN_TIMEOUT
     total_by = now() + settings.LLM_TOTAL_TIMEOUT
     for attempt in range(TRIES):
         try:
-            async for piece in _attempt(make_call(tally), tally, first_by, total_by):
+            async for piece in _attempt(make_call(tally), tally, patience, total_by):
                 tally.pieces.append(piece)
                 yield piece
             return
@@ -57,25 +56,25 @@ async def pieces(make_call: MakeCall, tally: Tally) -> AsyncGenerator[str, None]
                 if error.retry_after is not None
                 else FIRST_BACK_OFF * 2**attempt * random.uniform(0.75, 1.25)
             )
-            last = attempt == TRIES - 1 or tally.pieces or not error.transient or now() + delay >= first_by
+            last = attempt == TRIES - 1 or tally.pieces or not error.transient or now() + delay >= patience.first_by
             error.reached_model = tally.begun
             if last:
                 raise
             await asyncio.sleep(delay)
 
 
-async def _attempt(call: Call, tally: Tally, first_by: float, total_by: float) -> AsyncGenerator[str, None]:
+async def _attempt(call: Call, tally: Tally, patience: Patience, total_by: float) -> AsyncGenerator[str, None]:
     now = asyncio.get_running_loop().time
     opened = call.open()
     try:
-        async with asyncio.timeout_at(first_by):
+        async with asyncio.timeout_at(patience.first_by):
             response = await opened.__aenter__()
     except Exception as error:
         raise _ours(call, error) from error
     try:
         chunks = response.http_response.aiter_bytes()
         events = EventLines()
-        deadline = first_by
+        deadline = patience.first_by
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -89,7 +88,7 @@ async def _attempt(call: Call, tally: Tally, first_by: float, total_by: float) -
             for event in events.feed(chunk):
                 if piece := _read(call, event, tally):
                     yield piece
-                    deadline = min(total_by, now() + settings.LLM_FIRST_TOKEN_TIMEOUT)
+                    deadline = min(total_by, now() + patience.between)
     finally:
         await opened.__aexit__(None, None, None)
     if not tally.stop:

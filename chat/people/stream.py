@@ -33,14 +33,16 @@ class PeopleConsumer(ChatDoor):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         query = self.query()
-        client = caller.client or await in_thread(caller.acting_for, query.get("clientId"))
+        async with door.within(self.by):
+            client = caller.client or await in_thread(caller.acting_for, query.get("clientId"))
         session_id = self.scope["url_route"]["kwargs"]["session_id"]
         if not check_session_token(client.pk, session_id, self.headers.get("x-session-token")):
             raise ApiError("NOT_FOUND", "There is no such conversation.")
         after = self.headers.get("last-event-id") or query.get("after") or ""
         with _place(client.pk, session_id):
             async with contextlib.aclosing(follow(client.pk, session_id, after)) as parts:
-                first = await anext(parts)  # ApiError before the first byte
+                async with door.within(self.by):
+                    first = await anext(parts)  # ApiError before the first byte
                 await self._send(caller, client.pk, first, parts)
 
     async def _send(

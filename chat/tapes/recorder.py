@@ -49,7 +49,7 @@ class Recorder:
             except connection.Away as error:
                 log.warning("answers can't be resumed elsewhere: Redis is away", error=str(error))
                 self._resting_until = time.monotonic() + REST
-                self._show(grown)
+                self._show((tape, len(tape.events)) for tape in self._written)  # what was added meanwhile, too
                 self._drop_old()
                 await asyncio.sleep(REST)
                 continue

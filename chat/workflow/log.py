@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does 
 logger = structlog.get_logger(__name__)
 Outcome = Message.Outcome
 SESSION_FIELDS = ("id", "staff_user", "staff_name", "staff_seen")
+SAVE_SECONDS, SAVE_AGAIN_SECONDS = 2.0, 0.5  # for the row, while the visitor waits for the last event
 HISTORY_ROWS = 6  # the last three questions and answers
 IDEMPOTENT_FOR = timedelta(hours=24)
 _ROLES = {"visitor": "visitor", "assistant": "assistant", "staff": "assistant"}  # as models know them
@@ -131,15 +132,17 @@ def total_usage(result: Result) -> Usage:
 async def save(run: Run) -> None:
     """`complete`, tried again while the database is away. If it stays away the visitor is not kept waiting: the
     sweeper completes the row from the tape."""
-    for pause in (0.2, 1.0, None):
-        try:
-            await in_thread(complete, run.trace_id, run.question.client.pk, run.result)
-            return
-        except DatabaseError as error:
-            logger.error("an answer's row could not be completed", exc_info=error)
-            if pause is None:
-                return
-            await asyncio.sleep(pause)
+    try:
+        async with asyncio.timeout(SAVE_SECONDS):
+            while True:
+                try:
+                    await in_thread(complete, run.trace_id, run.question.client.pk, run.result)
+                    return
+                except DatabaseError as error:
+                    logger.error("an answer's row could not be completed", exc_info=error)
+                    await asyncio.sleep(SAVE_AGAIN_SECONDS)
+    except TimeoutError:
+        logger.error("an answer's row is left to the sweeper", trace_id=str(run.trace_id))
 
 
 def request_hash(question: Question) -> str:

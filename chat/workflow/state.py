@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypedDict
 
+from django.conf import settings
+
 from billing.limits import Admission
-from chat.llms import Turn, Usage
+from chat.llms import Patience, Turn, Usage
 from chat.llms.registry import Model
 from chat.models import Message
 from chat.tape import Event
@@ -95,6 +97,13 @@ class Run:
     @property
     def trace_id(self) -> uuid.UUID:
         return self.reserved.again or self.question.trace_id
+
+    @property
+    def patience(self) -> Patience:
+        """With the model, from the beginning of the run. Who asked over REST has heard nothing until the end."""
+        rest = self.question.door == "rest"
+        seconds = settings.ANSWER_FIRST_TOKEN_TIMEOUT if rest else settings.LLM_FIRST_TOKEN_TIMEOUT
+        return Patience.of(seconds, self.started)
 
     def say(self, piece: str) -> None:
         """Append a piece of the answer to the tape, and to what will be stored."""

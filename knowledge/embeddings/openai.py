@@ -34,7 +34,7 @@ BATCH_BYTES = 600_000
 IN_FLIGHT = 4
 REQUEST_SECONDS = 60.0
 PASSAGES_SECONDS = 240.0  # below the queue's own limit of 300 s for a job
-QUESTION_SECONDS = 10.0  # a visitor waits
+QUESTION_SECONDS = 5.0  # a visitor waits
 TOO_MUCH = (413, 422)  # other servers take fewer texts at once; halves are tried
 
 

@@ -22,7 +22,7 @@ from knowledge.embeddings.models import model_of, wanted_model
 from knowledge.vectors import legs, sparse
 from knowledge.vectors.base import DENSE, SPARSE, Candidate, Point, VectorError, VectorStore
 
-QUESTION_SECONDS = 5  # a visitor waits
+QUESTION_SECONDS = 3  # a visitor waits
 CALL_SECONDS = 30
 PATIENCE_SECONDS = 60  # with all repetitions of a call that is no visitor's
 LIVE_MODEL_SECONDS = 5.0
@@ -142,14 +142,23 @@ class ServerStore(VectorStore):
 
     @staticmethod
     def live_model() -> str:
+        """Looked up every LIVE_MODEL_SECONDS by one of those who ask; the others go on with what is known."""
         global _live
-        with _making:
-            if _live is None or time.monotonic() - _live[0] > LIVE_MODEL_SECONDS:
-                try:
-                    _live = time.monotonic(), _model_of_alias() or wanted_model().key
-                except FAILURES as error:
-                    raise _our_error(error) from error
-            return _live[1]
+        known = _live
+        if known and time.monotonic() - known[0] < LIVE_MODEL_SECONDS:
+            return known[1]
+        if not _looking.acquire(timeout=0 if known else QUESTION_SECONDS):
+            if known is None:
+                raise VectorError(f"the vector server at {settings.QDRANT_URL} does not say which model is live")
+            return known[1]
+        try:
+            model = _model_of_alias(_client(QUESTION_SECONDS)) or wanted_model().key
+            _live = time.monotonic(), model
+            return model
+        except FAILURES as error:
+            raise _our_error(error) from error
+        finally:
+            _looking.release()
 
     @staticmethod
     def set_live_model(model: str) -> None:
@@ -167,17 +176,20 @@ def collection_name(model: str) -> str:
 
 
 _making = threading.RLock()
-_clients: dict[int, QdrantClient] = {}  # one a process: a forked one must not share its parent's sockets
+_looking = threading.Lock()  # which model is live
+_clients: dict[tuple[int, int], QdrantClient] = {}  # by process (a forked one must not share sockets) and deadline
 _async_clients: WeakKeyDictionary[Any, AsyncQdrantClient] = WeakKeyDictionary()  # one an event loop
 _ensured: set[str] = set()  # models whose collection this process has seen complete
 _live: tuple[float, str] | None = None  # when it was read, and the model
 
 
-def _client() -> QdrantClient:
+def _client(seconds: int = CALL_SECONDS) -> QdrantClient:
+    """Waits so long for each reply."""
+    key = os.getpid(), seconds
     with _making:
-        if os.getpid() not in _clients:
-            _clients[os.getpid()] = QdrantClient(timeout=CALL_SECONDS, **_address())
-        return _clients[os.getpid()]
+        if key not in _clients:
+            _clients[key] = QdrantClient(timeout=seconds, **_address())
+        return _clients[key]
 
 
 def _async_client() -> AsyncQdrantClient:
@@ -225,7 +237,7 @@ def _make(model: str) -> None:
         name, "client_id", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
     )
     client.create_payload_index(name, "version_id", models.PayloadSchemaType.INTEGER)
-    if _model_of_alias() is None:
+    if _model_of_alias(client) is None:
         _point_alias_at(model)
 
 
@@ -251,9 +263,9 @@ def _create(client: QdrantClient, name: str, dimensions: int) -> None:
             raise
 
 
-def _model_of_alias() -> str | None:
+def _model_of_alias(client: QdrantClient) -> str | None:
     """The model whose collection the alias QDRANT_COLLECTION names: the one that answers questions."""
-    for alias in _client().get_aliases().aliases:
+    for alias in client.get_aliases().aliases:
         if alias.alias_name == settings.QDRANT_COLLECTION:
             return alias.collection_name.removeprefix(f"{settings.QDRANT_COLLECTION}-")
     return None
@@ -263,7 +275,7 @@ def _point_alias_at(model: str) -> None:
     """One request, so that at every moment the alias names one collection."""
     alias = models.CreateAlias(collection_name=collection_name(model), alias_name=settings.QDRANT_COLLECTION)
     steps: list[Any] = [models.CreateAliasOperation(create_alias=alias)]
-    if _model_of_alias() is not None:
+    if _model_of_alias(_client()) is not None:
         gone = models.DeleteAlias(alias_name=settings.QDRANT_COLLECTION)
         steps.insert(0, models.DeleteAliasOperation(delete_alias=gone))
     _client().update_collection_aliases(steps)

@@ -86,6 +86,7 @@ def _settings(settings: Any, server: LlmServer, monkeypatch: pytest.MonkeyPatch)
     settings.OPENAI_BASE_URL, settings.ANTHROPIC_BASE_URL = server.openai_url, server.anthropic_url
     settings.LLM_CONNECT_TIMEOUT, settings.LLM_FIRST_TOKEN_TIMEOUT, settings.LLM_TOTAL_TIMEOUT = 1.0, 2.0, 4.0
     settings.FALLBACK_TO_OTHER_PROVIDER = False
+    llms.preload()  # as every process does at its start: importing an SDK is no provider's silence
     monkeypatch.setattr(wire, "FIRST_BACK_OFF", 0.02)
     monkeypatch.setattr(registry, "_gone", set())
     monkeypatch.setattr(registry, "_said", set())
@@ -429,6 +430,25 @@ async def test_the_other_provider_answers_only_where_the_operator_allowed_it(
     server.script(*down)
     error, _, _ = await failed(prompt, "gpt-4o-mini")
     assert error.code == "LLM_ERROR"
+
+
+async def test_the_other_provider_answers_in_the_time_that_a_silent_one_leaves(
+    server: LlmServer, prompt: Any, settings: Any
+):
+    settings.FALLBACK_TO_OTHER_PROVIDER = True
+    server.script([HANG], Reply(paced(anthropic_events(["ok"]), 0.2, 0.0)))
+    started = time.monotonic()
+    async with llms.stream(prompt, llms.MODELS["gpt-4o-mini"], llms.Patience.of(1.0)) as stream:
+        assert ([piece async for piece in stream], stream.model.id) == (["ok"], "claude-sonnet-4-5")
+    assert 0.5 < time.monotonic() - started < 1.0
+    server.script([HANG])
+    started = time.monotonic()
+    async with llms.stream(prompt, llms.MODELS["gpt-4o-mini"], llms.Patience.of(1.0)) as stream:
+        with pytest.raises(llms.LlmError) as silent:
+            await anext(aiter(stream))
+    assert (silent.value.code, silent.value.reached_model) == ("TIMEOUT", False)
+    assert 1.0 <= time.monotonic() - started < 1.5
+    await llms.close()
 
 
 async def test_nobody_steps_in_after_the_first_piece(server: LlmServer, prompt: Any, settings: Any):

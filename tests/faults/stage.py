@@ -1,13 +1,16 @@
 """The product on services that can be made to fail, visitors who go on asking, and what is expected of both."""
 
 import contextlib
+import http.client
 import itertools
+import json
 import os
 import threading
 import time
 import urllib.error
+import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -17,11 +20,13 @@ from tests.contracts.llm_server import LlmServer, openai_events
 from tests.contracts.qdrant_server import SmallQdrant, small_qdrant
 from tests.faults.proxy import Proxy, Target, proxy
 from tests.flows.installation import Installation, installation
+from tests.flows.product import events
 from tests.flows.test_services import FINAL, make_client, send
 
 LONGEST_REPLY = 10.0  # seconds
 RECOVERY = 30.0  # seconds after the fault, without a hand
-VISITORS = 3
+REST_VISITORS, STREAM_VISITORS = 2, 2
+Reply = tuple[int, str, float]
 numbers = itertools.count(1)
 
 
@@ -38,7 +43,7 @@ def crowd() -> float:
 
 @dataclass
 class Stage:
-    """The product and the proxies before its services."""
+    """The product and the proxies before its services. `replies`: status, error code, seconds until something came."""
 
     product: Installation
     client: dict
@@ -48,31 +53,56 @@ class Stage:
     model: Proxy
     provider: LlmServer
     store: SmallQdrant
-    replies: list[tuple[int, str, float]] = field(default_factory=list)  # status, code, seconds
+    replies: list[Reply] = field(default_factory=list)
     crowded: float = 1.0  # the slowest that the machine was during this fault
 
-    def ask(self, patience: float = 60) -> tuple[int, str, float]:
-        """One question; (status, error code or "", seconds). Status 0: nobody was there."""
-        body = {"message": f"Question {next(numbers)}: how long may boots be returned?"}
-        key = self.client["publishableKey"]
+    def ask(self) -> Reply:
+        """One question, answered in one piece; (status, error code or "", seconds). Status 0: nobody was there."""
         started = time.monotonic()
         try:
-            status, answer = self.product.json("POST", "/api/widget/chat", body, x_api_key=key)
-        except (OSError, urllib.error.URLError):
+            with urllib.request.urlopen(self.question("/api/widget/chat"), timeout=60) as response:
+                response.read()
+                return response.status, "", time.monotonic() - started
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["error"]["code"], time.monotonic() - started
+        except (OSError, http.client.HTTPException):
             return 0, "", time.monotonic() - started
-        return status, answer.get("error", {}).get("code", ""), time.monotonic() - started
+
+    def follow(self) -> Reply:
+        """One question, streamed: seconds until its first event, and how it ended."""
+        started = time.monotonic()
+        try:
+            with urllib.request.urlopen(self.question("/api/widget/chat/stream"), timeout=60) as response:
+                first = response.readline()
+                seconds = time.monotonic() - started
+                found = events(first + response.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["error"]["code"], time.monotonic() - started
+        except (OSError, http.client.HTTPException):
+            return 0, "", time.monotonic() - started
+        assert found[0][0] == "start", found
+        name, data = found[-1]
+        if name == "error":
+            return 200, json.loads(data)["code"], seconds
+        return (200 if name == "done" else 0), "", seconds
+
+    def question(self, path: str) -> urllib.request.Request:
+        body = json.dumps({"message": f"Question {next(numbers)}: how long may boots be returned?"}).encode()
+        headers = {"Content-Type": "application/json", "x-api-key": self.client["publishableKey"]}
+        return urllib.request.Request(self.product.url + path, data=body, headers=headers)
 
     @contextlib.contextmanager
     def visitors(self) -> Iterator[None]:
         """Visitors who ask, one question after the other, as long as the block runs."""
         stop = threading.Event()
 
-        def visit() -> None:
+        def visit(ask: Callable[[], Reply]) -> None:
             while not stop.is_set():
-                self.replies.append(self.ask())
+                self.replies.append(ask())
                 time.sleep(0.1)
 
-        threads = [threading.Thread(target=visit) for _ in range(VISITORS)]
+        ways = [self.ask] * REST_VISITORS + [self.follow] * STREAM_VISITORS
+        threads = [threading.Thread(target=visit, args=(way,)) for way in ways]
         for thread in threads:
             thread.start()
         try:
@@ -83,11 +113,16 @@ class Stage:
                 thread.join()
 
     def suffer(
-        self, fault: "contextlib.AbstractContextManager[object]", seconds: float, *, absent: bool = False
+        self,
+        fault: "contextlib.AbstractContextManager[object]",
+        seconds: float,
+        *,
+        longest: float = LONGEST_REPLY,
+        absent: bool = False,
     ) -> str:
         """Ask and upload during a fault, and see that all is well again soon after it; a line for the table.
 
-        `absent`: the web process itself may be away.
+        `longest`: seconds that a reply may take. `absent`: the web process itself may be away.
         """
         self.replies.clear()
         self.crowded = crowd()
@@ -104,7 +139,7 @@ class Stage:
                 assert self.upload(name), "the document was refused after the fault, too"
             ingested = self.until_ingested(name, healed)
         settled = self.until_settled(healed)
-        self.judge(absent)
+        self.judge(longest, absent)
         checked = self.product.manage("check_invariants")
         assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout + checked.stderr
         told = Counter(f"{status} {code}".strip() for status, code, _ in self.replies)
@@ -121,12 +156,13 @@ class Stage:
             self.crowded = max(self.crowded, crowd())
         return time.monotonic() < healed + RECOVERY * self.crowded
 
-    def judge(self, absent: bool) -> None:
+    def judge(self, longest: float, absent: bool) -> None:
         """Every reply was one of the contract's, in time."""
         for status, code, seconds in self.replies:
-            known = (status == 200 and not code) or STATUS_OF.get(code) == status or (absent and status == 0)
+            streamed = status == 200 and (not code or code in STATUS_OF)
+            known = streamed or STATUS_OF.get(code) == status or (absent and status == 0)
             assert known, f"a reply that the contract doesn't know: {status} {code}"
-            assert seconds < LONGEST_REPLY * self.crowded, f"{status} {code} came after {seconds:.1f} s"
+            assert seconds < longest * self.crowded, f"{status} {code} came after {seconds:.1f} s"
 
     def upload(self, name: str) -> bool:
         try:
@@ -172,19 +208,16 @@ def stage(directory: Path, **settings: str) -> Iterator[Stage]:
         store = stack.enter_context(small_qdrant())
         provider = stack.enter_context(LlmServer())
         provider.script(openai_events(["You have ", "60 days."]))
-        database = stack.enter_context(proxy(_postgres()))
+        database = stack.enter_context(proxy(postgres_address()))
         redis = stack.enter_context(proxy(_address(os.environ["REDIS_URL"])))
         qdrant = stack.enter_context(proxy(_address(store.url)))
         model = stack.enter_context(proxy(_address(provider.openai_url)))
         environment = {
-            "DATABASE_URL": _through(_with_name(os.environ["DATABASE_URL"], "faults"), database),
+            "DATABASE_URL": through(_with_name(os.environ["DATABASE_URL"], "faults"), database),
             "DATABASE_POOL_SIZE": "10",
-            "REDIS_URL": _through(os.environ["REDIS_URL"], redis),
-            "QDRANT_URL": _through(store.url, qdrant),
-            "OPENAI_BASE_URL": _through(provider.openai_url, model),
-            "LLM_CONNECT_TIMEOUT": "2",
-            "LLM_FIRST_TOKEN_TIMEOUT": "4",
-            "ANSWER_TIMEOUT": "8",
+            "REDIS_URL": through(os.environ["REDIS_URL"], redis),
+            "QDRANT_URL": through(store.url, qdrant),
+            "OPENAI_BASE_URL": through(provider.openai_url, model),
             "INGEST_LEASE_SECONDS": "4",
             "INGEST_RETRY_SECONDS": "1",
             "SESSION_REQUESTS_PER_MINUTE": "0",
@@ -197,6 +230,7 @@ def stage(directory: Path, **settings: str) -> Iterator[Stage]:
         found = Stage(product, client, database, redis, qdrant, model, provider, store)
         send(product, client, "returns", b"Boots may be returned for 60 days if they were not worn outdoors.")
         found.until_ingested("returns", time.monotonic() + 600)
+        assert {found.ask()[:2], found.follow()[:2]} == {(200, "")}  # and all is loaded that a first answer waits for
         yield found
 
 
@@ -205,14 +239,14 @@ def _address(url: str) -> Target:
     return parts.hostname or "", parts.port or 0
 
 
-def _postgres() -> Target:
+def postgres_address() -> Target:
     """The tests' server listens on a port, or, from the wheel, on a Unix socket."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     directory = parse_qs(parts.query).get("host")
     return f"{directory[0]}/.s.PGSQL.5432" if directory else (parts.hostname or "", parts.port or 5432)
 
 
-def _through(url: str, between: Proxy) -> str:
+def through(url: str, between: Proxy) -> str:
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{between.port}", query=""))

@@ -1,13 +1,16 @@
 """Each service fails in each of its ways while visitors ask and a document is uploaded.
 
-Every reply comes within ten seconds and is one of the contract's; within thirty seconds of the fault's end answers
+Every reply comes within ten seconds and is one of the contract's (of a stream: it begins, for heartbeats follow);
+without Redis it comes within three. Within thirty seconds of the fault's end answers
 come, the document is read and nothing is left open, without a hand; then `check_invariants` has nothing to say. One
 of each kind runs always, the others with the long runs.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -15,9 +18,10 @@ import redis
 
 from tests.contracts.llm_server import HANG, RESET, openai_events, status
 from tests.faults.proxy import Proxy
-from tests.faults.stage import Stage
+from tests.faults.stage import LONGEST_REPLY, Stage
 
-SECONDS = 4.0
+BRIEF = 4.0  # seconds
+LONG = 15.0  # of silence: longer than any reply may take
 
 
 @contextlib.contextmanager
@@ -81,21 +85,31 @@ def answering(stage: Stage, *replies: object) -> Iterator[None]:
         stage.provider.script(openai_events(["You have ", "60 days."]))
 
 
+@dataclass
+class Fault:
+    begin: Callable[[Stage], AbstractContextManager[object]]
+    seconds: float = BRIEF
+    longest: float = LONGEST_REPLY
+
+
+BEGUN = openai_events(["You have "])[:2]
 FAULTS = {
-    "redis down": lambda stage: cut(stage.redis),
-    "redis hung": lambda stage: hung(stage.redis),
-    "redis flushed": flushed,
-    "postgresql restarted": restarted,
-    "qdrant down": lambda stage: cut(stage.qdrant),
-    "qdrant hung": lambda stage: hung(stage.qdrant),
-    "qdrant slow": lambda stage: slow(stage.qdrant, 0.5),
-    "qdrant losing writes": losing_writes,
-    "provider down": lambda stage: cut(stage.model),
-    "provider hung": lambda stage: answering(stage, [HANG]),
-    "provider refusing": lambda stage: answering(stage, status(429, retry_after=1)),
-    "provider failing": lambda stage: answering(stage, status(500)),
-    "provider dying in its answer": lambda stage: answering(stage, [*openai_events(["You have "])[:2], RESET]),
-    "provider talking nonsense": lambda stage: answering(stage, [b"data: nonsense\n\n"]),
+    "redis down": Fault(lambda stage: cut(stage.redis), longest=3.0),
+    "redis hung": Fault(lambda stage: hung(stage.redis), LONG, longest=3.0),
+    "redis flushed": Fault(flushed),
+    "postgresql restarted": Fault(restarted),
+    "postgresql hung": Fault(lambda stage: hung(stage.database), LONG),
+    "qdrant down": Fault(lambda stage: cut(stage.qdrant)),
+    "qdrant hung": Fault(lambda stage: hung(stage.qdrant), LONG),
+    "qdrant slow": Fault(lambda stage: slow(stage.qdrant, 0.5)),
+    "qdrant losing writes": Fault(losing_writes),
+    "provider down": Fault(lambda stage: cut(stage.model)),
+    "provider hung": Fault(lambda stage: answering(stage, [HANG]), LONG),
+    "provider refusing": Fault(lambda stage: answering(stage, status(429, retry_after=1))),
+    "provider failing": Fault(lambda stage: answering(stage, status(500))),
+    "provider dying in its answer": Fault(lambda stage: answering(stage, [*BEGUN, RESET])),
+    "provider silent in its answer": Fault(lambda stage: answering(stage, [*BEGUN, HANG]), LONG),
+    "provider talking nonsense": Fault(lambda stage: answering(stage, [b"data: nonsense\n\n"])),
 }
 ALWAYS = ("redis down", "postgresql restarted", "qdrant losing writes")
 
@@ -105,4 +119,5 @@ ALWAYS = ("redis down", "postgresql restarted", "qdrant losing writes")
     "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.soak, id=name) for name in FAULTS]
 )
 def test_a_service_fails(play: Stage, name: str) -> None:
-    print(f"{name}: {play.suffer(FAULTS[name](play), SECONDS)}")
+    fault = FAULTS[name]
+    print(f"{name}: {play.suffer(fault.begin(play), fault.seconds, longest=fault.longest)}")
