@@ -55,7 +55,7 @@ async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.U
     """
     try:
         async with asyncio.timeout(SECONDS):
-            store = await asyncio.to_thread(VectorStore.for_client, client_id)
+            store = await _store(client_id)
             with metrics.timed(metrics.SEARCH, "embed"):
                 vector = await get_embedder(store.model, client_id).embed_question(question)
             with metrics.timed(metrics.SEARCH, "index"):
@@ -65,6 +65,11 @@ async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.U
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
     ranking = model_of(store.model).ranking
     return rank(candidates, ranking), ranking
+
+
+async def _store(client_id: uuid.UUID) -> VectorStore:
+    model = VectorStore.live_model_at_hand() or await asyncio.to_thread(VectorStore.live_model)
+    return VectorStore.for_client(client_id, model)
 
 
 def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.UUID, float]]:
@@ -110,7 +115,7 @@ async def question_vectors(client_id: uuid.UUID, questions: Sequence[str]) -> tu
     What was asked within the last hour is remembered. ApiError VECTOR_SEARCH_ERROR as in `search`.
     """
     try:
-        store = await asyncio.to_thread(VectorStore.for_client, client_id)
+        store = await _store(client_id)
         embedder = get_embedder(store.model, client_id)
         return store.model, [await embedder.embed_question(question) for question in questions]
     except (VectorError, EmbeddingError) as error:

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
 from tenants.circuit import Circuit
+from tenants.redis_loop import redis_of_loop
 
 if TYPE_CHECKING:  # redis takes most of a second to import; without REDIS_URL it is never loaded
     from redis.asyncio import Redis
@@ -20,7 +20,6 @@ class Unavailable(Exception):
 
 
 breaker = Circuit("the limits go on")
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, "Redis"]] = WeakKeyDictionary()
 _at_recovery: list[Callable[["Redis"], Awaitable[None]]] = []
 
 
@@ -52,22 +51,5 @@ async def run(script: str, keys: Sequence[str], arguments: Sequence[int | float 
 
 
 def _client() -> "Redis":
-    """This event loop's client; its connections belong to the loop."""
-    loop = asyncio.get_running_loop()
-    url, client = _clients.get(loop, ("", None))
-    if client is None or url != settings.REDIS_URL:
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        pool = BlockingConnectionPool.from_url(
-            settings.REDIS_URL,
-            max_connections=CONNECTIONS,
-            timeout=settings.LIMITS_REDIS_DEADLINE,
-            socket_timeout=settings.LIMITS_REDIS_DEADLINE,
-            socket_connect_timeout=settings.LIMITS_REDIS_DEADLINE,
-            retry=Retry(NoBackoff(), 0),
-        )
-        client = Redis(connection_pool=pool)
-        _clients[loop] = (settings.REDIS_URL, client)
-    return client
+    seconds = settings.LIMITS_REDIS_DEADLINE
+    return redis_of_loop("limits", CONNECTIONS, seconds, seconds)

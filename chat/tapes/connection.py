@@ -4,17 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from django.conf import settings
+from tenants.redis_loop import redis_of_loop
 
 if TYPE_CHECKING:  # redis takes most of a second to import; without REDIS_URL it is never loaded
     from redis.asyncio import Redis
 
 DEADLINE = 1.0  # seconds for one step
 CONNECTIONS = 16
-
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, "Redis"]] = WeakKeyDictionary()
 
 
 class Away(Exception):
@@ -34,21 +31,6 @@ async def step(seconds: float = DEADLINE) -> AsyncIterator["Redis"]:
 
 
 def client() -> "Redis":
-    """This loop's client, with connections of its own: a blocking read must not take one from the limits."""
-    loop = asyncio.get_running_loop()
-    url, found = _clients.get(loop, ("", None))
-    if found is None or url != settings.REDIS_URL:
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-
-        pool = BlockingConnectionPool.from_url(
-            settings.REDIS_URL,
-            max_connections=CONNECTIONS,
-            timeout=DEADLINE,
-            socket_connect_timeout=DEADLINE,
-            retry=Retry(NoBackoff(), 0),
-        )
-        found = Redis(connection_pool=pool)
-        _clients[loop] = settings.REDIS_URL, found
-    return found
+    """This loop's client, with connections of its own: a blocking read must not take one from the limits. It has no
+    deadline for answers, as a blocking read waits longer than any."""
+    return redis_of_loop("tapes", CONNECTIONS, DEADLINE)

@@ -13,7 +13,7 @@ import time
 import unicodedata
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ from django.core.cache import caches
 from knowledge import metrics
 from knowledge.embeddings.base import Embedder, ignore_progress
 from tenants.circuit import Circuit
+from tenants.redis_loop import redis_of_loop
 
 KEEP_SECONDS = 3600
 QUESTIONS = 2_000  # remembered in the process: 3 MB at 384 dimensions
 READ_AT_ONCE = 500
 QUESTION_SECONDS = 0.2  # a slower cache is none
+CONNECTIONS = 8
 KEY = "embedding:{owner}:{rest}"
 
 
@@ -62,12 +64,12 @@ class CachedEmbedder:
         vector = _questions.get(key)
         known = vector is not None
         if vector is None:
-            shared = await _in_time(self._read, [key]) or {}
-            known = bool(shared)
-            vector = shared[key][0] if shared else await self._inner.embed_question(text)
+            vector = await _shared_question(key, self.dimensions)
+            known = vector is not None
+            if vector is None:
+                vector = await self._inner.embed_question(text)
+                await _share_question(key, vector)
             _questions.put(key, vector)
-            if not shared:
-                await _in_time(_write, {key: vector[None]})
         metrics.count_lookup("question", int(known), 1)
         return vector
 
@@ -105,16 +107,35 @@ def _shared() -> Iterator[Any]:
         _circuit.failed(error)
 
 
-async def _in_time(ask: Callable[..., Any], *args: Any) -> Any:
-    """Ask the shared cache in a thread; None when it is away or slow: a visitor waits."""
-    if not settings.REDIS_URL or _circuit.resting:
-        return None
+async def _shared_question(key: str, dimensions: int) -> np.ndarray | None:
+    found: list[np.ndarray] = []
+    async with _in_time() as redis:
+        if redis and (data := await redis.get(caches["default"].make_key(key))):
+            found.append(np.frombuffer(data, np.float32).reshape(dimensions))
+    return found[0] if found else None
+
+
+async def _share_question(key: str, vector: np.ndarray) -> None:
+    async with _in_time() as redis:
+        if redis:
+            await redis.set(caches["default"].make_key(key), vector.astype(np.float32).tobytes(), ex=KEEP_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncIterator[Any]:
+    """Redis, for QUESTION_SECONDS, as a visitor waits; None without one, or if it has just failed. A failure in the
+    block ends it."""
+    if not settings.REDIS_URL or not _circuit.may_try():
+        yield None
+        return
+    from redis import RedisError
+
     try:
         async with asyncio.timeout(QUESTION_SECONDS):
-            return await asyncio.to_thread(ask, *args)
-    except TimeoutError as error:
+            yield redis_of_loop("questions", CONNECTIONS, QUESTION_SECONDS, QUESTION_SECONDS)
+        _circuit.worked()
+    except (RedisError, OSError, TimeoutError) as error:
         _circuit.failed(error)
-        return None
 
 
 class _Recent:

@@ -73,6 +73,11 @@ class VectorStore(ABC):
         return _back_end().live_model()
 
     @staticmethod
+    def live_model_at_hand() -> str | None:
+        """The same, where that takes no waiting; else None."""
+        return _back_end().live_model_at_hand()
+
+    @staticmethod
     def set_live_model(model: str) -> None:
         """From now on (in other processes within some seconds) questions are answered from `model`'s index."""
         _back_end().set_live_model(model)

@@ -81,6 +81,10 @@ class EmbeddedStore(VectorStore):
             return wanted_model().key
 
     @staticmethod
+    def live_model_at_hand() -> str | None:
+        return EmbeddedStore.live_model()  # reads a short file
+
+    @staticmethod
     def set_live_model(model: str) -> None:
         _directory().mkdir(parents=True, exist_ok=True)
         fresh = _directory() / "live.new"

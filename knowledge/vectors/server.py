@@ -144,9 +144,9 @@ class ServerStore(VectorStore):
     def live_model() -> str:
         """Looked up every LIVE_MODEL_SECONDS by one of those who ask; the others go on with what is known."""
         global _live
+        if fresh := ServerStore.live_model_at_hand():
+            return fresh
         known = _live
-        if known and time.monotonic() - known[0] < LIVE_MODEL_SECONDS:
-            return known[1]
         if not _looking.acquire(timeout=0 if known else QUESTION_SECONDS):
             if known is None:
                 raise VectorError(f"the vector server at {settings.QDRANT_URL} does not say which model is live")
@@ -159,6 +159,11 @@ class ServerStore(VectorStore):
             raise _our_error(error) from error
         finally:
             _looking.release()
+
+    @staticmethod
+    def live_model_at_hand() -> str | None:
+        known = _live
+        return known[1] if known and time.monotonic() - known[0] < LIVE_MODEL_SECONDS else None
 
     @staticmethod
     def set_live_model(model: str) -> None:
