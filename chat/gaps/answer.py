@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from asgiref.sync import async_to_sync
 from django.db.models import Q
 from django.utils import timezone
@@ -18,6 +19,7 @@ from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
+log = structlog.get_logger(__name__)
 ASKED_AGAIN = 20  # of a gap's questions, the newest; more would cost more than they say
 LONGEST_QUESTION, LONGEST_ANSWER = 200, 10_000  # characters
 HOLD = timedelta(minutes=5)  # longer than any one answer may take
@@ -89,7 +91,10 @@ def follow_up() -> None:
     with unscoped("answers to gaps of all clients are followed by one job"):
         reading = list(Gap.objects.filter(state=Gap.State.READING).values_list("client_id", "pk"))
     for client_id, gap_id in reading:
-        _follow(client_id, gap_id)
+        try:
+            _follow(client_id, gap_id)
+        except Exception:
+            log.exception("a gap was not followed up", client_id=str(client_id), gap=gap_id)  # the others' turn comes
 
 
 def _follow(client_id: uuid.UUID, gap_id: int) -> None:

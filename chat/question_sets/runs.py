@@ -17,7 +17,7 @@ from chat import evaluation
 from chat.evaluation import Case, Outcome
 from chat.llms import choose
 from chat.question_sets.models import EvaluationRun, LabelledQuestion, QuestionSet, RunResult
-from tenants.errors import ApiError
+from tenants.errors import ApiError, as_api_error
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 
@@ -105,9 +105,17 @@ def work(seconds: float = SLICE_SECONDS) -> bool:
         if row is None:
             break
         case = Case(row.question, row.expected, row.answerable)
-        _note(client_id, row, async_to_sync(evaluation.ask)(client, case))
+        _note(client_id, row, _asked(client, case))
     _leave(client_id, run_id, holder)
     return _any_left()
+
+
+def _asked(client: Client, case: Case) -> Outcome:
+    """What came of a question; one that nobody foresaw to fail stops neither its run nor those that wait behind it."""
+    try:
+        return async_to_sync(evaluation.ask)(client, case)
+    except Exception as error:  # noqa: BLE001 - logged, and noted in a person's words
+        return Outcome(case, None, as_api_error(error).message)
 
 
 def _free() -> Q:

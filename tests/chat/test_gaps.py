@@ -4,6 +4,7 @@ import itertools
 import uuid
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -228,3 +229,22 @@ def test_a_retried_follow_up_asks_only_what_is_left(acme: Client, gap: Gap) -> N
     with client_scope(acme.pk):
         assert GapQuestion.objects.get(pk=first.pk).again == {"cites": True}
     assert again(gap).state == "resolved"
+
+
+def test_a_gap_that_breaks_something_keeps_no_other_from_its_answer(
+    acme: Client, stranger: Client, gap: Gap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_scope(stranger.pk):
+        other = Gap.objects.create(first_seen=timezone.now(), last_seen=timezone.now(), asked=99)  # its turn is first
+    for client, row in ((acme, gap), (stranger, other)):
+        answer.write(client, row.pk, "Do you ship to Norway?", SHIPPING, "sue")
+    work()
+
+    def ask_again(row: Gap, whole: Any = answer._ask_again) -> None:
+        if row.client_id == stranger.pk:
+            raise RuntimeError
+        whole(row)
+
+    monkeypatch.setattr(answer, "_ask_again", ask_again)
+    answer.follow_up()
+    assert (again(gap).state, again(other).state) == ("resolved", "reading")

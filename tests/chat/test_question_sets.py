@@ -12,8 +12,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from billing.models import UsageRecord
-from chat import tasks
-from chat.evaluation import Case, read_cases, write_cases
+from chat import evaluation, tasks
+from chat.evaluation import Case, Outcome, read_cases, write_cases
 from chat.models import EvaluationRun, LabelledQuestion, Message, QuestionSet, RunResult
 from chat.question_sets import runs
 from tenants.errors import ApiError
@@ -86,6 +86,21 @@ def test_a_job_with_more_to_do_asks_for_one_more(
         tasks.run_question_sets()
         waiting.append(OrmQ.objects.count())
     assert (waiting, now(run).state) == ([1, 2, 2], "done")
+
+
+def test_a_question_that_breaks_something_stops_no_run(questions: QuestionSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(client: Client, case: Case, whole: Any = evaluation.ask) -> Outcome:
+        if case == CASES[1]:
+            raise RuntimeError("canary")
+        return await whole(client, case)
+
+    monkeypatch.setattr(evaluation, "ask", ask)
+    run = begun(questions)
+    runs.work()
+    assert (now(run).state, now(run).figures["errors"]) == ("done", 1)
+    with client_scope(questions.client_id):
+        errors = list(run.results.order_by("position").values_list("error", flat=True))
+    assert [bool(error) for error in errors] == [False, True, False] and "canary" not in errors[1]
 
 
 def test_a_killed_run_goes_on_where_it_ended_and_asks_nothing_twice(questions: QuestionSet) -> None:
