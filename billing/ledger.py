@@ -162,16 +162,20 @@ def _take_reservation(request_id: str) -> Reservation | None:
 
 def _write_unreserved(request_id: str, values: dict[str, Any], admission: Admission | None) -> bool:
     """A row whose place was not reserved takes it now; the answer exists, so it is never refused."""
+    client_id = _client_in_scope()
+    if values["kind"] != UsageRecord.Kind.CHAT:  # no place in the hour to give back when it is there already
+        if not statements.insert(UsageRecord, {"request_id": request_id, **values}, ignore_conflicts=True):
+            return False
+        budgets.spend(client_id, values["at"], values["cost"])
+        return True
     try:
         with transaction.atomic():  # a savepoint: the caller's transaction survives a duplicate, which counts nowhere
-            client_id = _client_in_scope()
             budgets.spend(client_id, values["at"], values["cost"])
-            if values["kind"] == UsageRecord.Kind.CHAT:
-                client = Client.objects.get(pk=client_id)
-                limit = admission.limit if admission else plans.hourly_limit(client)
-                place = hourcount.take(client_id, _hour(values["at"]), None) or 0
-                _count_delivered(values, None if plans.refuses_over_limit(client) else limit)
-                alerts.notice(client, _hour(values["at"]), place, limit)
+            client = Client.objects.get(pk=client_id)
+            limit = admission.limit if admission else plans.hourly_limit(client)
+            place = hourcount.take(client_id, _hour(values["at"]), None) or 0
+            _count_delivered(values, None if plans.refuses_over_limit(client) else limit)
+            alerts.notice(client, _hour(values["at"]), place, limit)
             UsageRecord.objects.create(request_id=request_id, **values)
     except IntegrityError:
         return False

@@ -173,9 +173,10 @@ class Run:
         with client_scope(version.client_id):
             Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
             self.lease.write_in_scope(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
+            replaced = statements.look_up(Document, "live", id=version.document_id)
             Document.objects.filter(pk=version.document_id).update(live=version, updated=timezone.now())
             # Nobody else has switched since the claim: no older version can once this one was uploaded.
-            if replaced := version.document.live_id:
+            if replaced:
                 remains.leave(DocumentVersion.objects.defer("text").get(pk=replaced))
                 Chunk.objects.filter(version=replaced).delete()
                 DocumentVersion.objects.filter(pk=replaced).update(text="", file="")

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F, Max, Min, Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from knowledge import callbacks
@@ -37,13 +37,35 @@ class Overtaken(Exception):
 
 def waiting() -> Q:
     """The versions that a run may claim now: new ones, ones to be tried again, and ones whose run is dead."""
+    silent, ahead, now, never = _moments()
+    free = Q(lease=None) | Q(heartbeat__lt=silent) | Q(heartbeat__gt=ahead)
+    due = Q(not_before=None) | Q(not_before__lte=now) | Q(not_before__gt=never)
+    return Q(status__in=DocumentVersion.UNFINISHED) & free & due
+
+
+# The same in SQL, with the statements of a claim: every document needs them, and the ORM takes 2 ms to compose them.
+_WAITING = f"""
+    status IN ({", ".join(f"'{status}'" for status in DocumentVersion.UNFINISHED)})
+    AND (lease IS NULL OR heartbeat < %s OR heartbeat > %s)
+    AND (not_before IS NULL OR not_before <= %s OR not_before > %s)"""
+_OLDEST = f"SELECT client_id, MIN(id) FROM knowledge_documentversion WHERE {_WAITING} GROUP BY client_id"
+# In the order of the model, as from_db takes them.
+_READ = (
+    *("id", "client_id", "document_id", "file", "file_type"),
+    *("status", "error_message", "attempts", "chunks_total", "chunks_processed"),
+)
+_CLAIM = f"""
+UPDATE knowledge_documentversion SET lease = %s, heartbeat = %s, claimed = %s, worker = %s, attempts = attempts + 1
+WHERE id = %s AND {_WAITING} RETURNING {", ".join(_READ)}"""
+
+
+def _moments() -> tuple[datetime, datetime, datetime, datetime]:
+    """What decides who waits: a heartbeat before the first or after the second is of no living run; a `not_before`
+    up to the third has come, and one after the fourth lies further ahead than anything is ever put off. (What lies
+    ahead was written before the clock was put back.)"""
     now = timezone.now()
     lease = timedelta(seconds=settings.INGEST_LEASE_SECONDS)
-    longest = timedelta(seconds=settings.INGEST_RETRY_SECONDS * 40)
-    # What lies further ahead than anything is ever put off was written before the clock was put back.
-    free = Q(lease=None) | Q(heartbeat__lt=now - lease) | Q(heartbeat__gt=now + lease)
-    due = Q(not_before=None) | Q(not_before__lte=now) | Q(not_before__gt=now + longest)
-    return Q(status__in=DocumentVersion.UNFINISHED) & free & due
+    return now - lease, now + lease, now, now + timedelta(seconds=settings.INGEST_RETRY_SECONDS * 40)
 
 
 def claim_next() -> "Lease | None":
@@ -68,24 +90,34 @@ def cluster_name() -> str:
 def _whose_turn() -> int | None:
     """The oldest waiting version of the client that was served longest ago, so that one client's thousand files
     don't starve another's one."""
-    versions = DocumentVersion.objects.order_by()
-    oldest = dict(versions.filter(waiting()).values_list("client_id").annotate(Min("pk")))
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, [_stored("heartbeat", moment) for moment in _moments()])
+        oldest = {uuid.UUID(str(client_id)): version_id for client_id, version_id in cursor.fetchall()}
     if len(oldest) < 2:
         return next(iter(oldest.values()), None)
+    versions = DocumentVersion.objects.order_by()
     served = dict(versions.filter(client_id__in=oldest).values_list("client_id").annotate(Max("claimed")))
     return oldest[min(oldest, key=lambda client_id: (served.get(client_id) or NEVER, oldest[client_id]))]
 
 
 def _claim(version_id: int) -> "Lease | None":
     """None when another worker was faster."""
-    now = timezone.now()
-    token = uuid.uuid4()
-    claimed = DocumentVersion.objects.filter(waiting(), pk=version_id).update(
-        lease=token, heartbeat=now, claimed=now, worker=worker_name(), attempts=F("attempts") + 1
-    )
-    if not claimed:
+    token, now = uuid.uuid4(), _stored("heartbeat", timezone.now())
+    moments = [_stored("heartbeat", moment) for moment in _moments()]
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [_stored("lease", token), now, now, worker_name(), version_id, *moments])
+        row = cursor.fetchone()
+    if row is None:
         return None
-    return Lease(DocumentVersion.objects.select_related("document").defer("text").get(pk=version_id), token)
+    version = DocumentVersion.from_db(connection.alias, _READ, row)  # the other fields are read when asked for
+    version.client_id = uuid.UUID(str(version.client_id))  # SQLite has none
+    return Lease(version, token)
+
+
+def _stored(name: str, value: object) -> Any:
+    """A value as the database has it."""
+    field: Any = DocumentVersion._meta.get_field(name)
+    return field.get_db_prep_value(value, connection)
 
 
 class Lease:

@@ -78,3 +78,15 @@ def test_a_young_budget_knows_what_the_month_has_cost(acme: Client) -> None:
     budgets.forget()
     assert ask(acme, "answered")
     assert not ask(acme, "answered")
+
+
+@pytest.mark.django_db
+def test_an_embedding_that_is_told_twice_is_spent_once(thrifty: Client) -> None:
+    ask(thrifty, "answered")
+    with client_scope(thrifty.pk):
+        told = [
+            ledger.record(request_id="e", usage=Tokens("e", 1000), prices=PRICES, kind="embedding") for _ in range(2)
+        ]
+        assert told == [True, False]
+        assert UsageRecord.objects.filter(request_id="e").count() == 1
+        assert MonthSpend.objects.get().spent == COST + Decimal("0.01")

@@ -42,6 +42,7 @@ USES = {
 # SQL by hand elsewhere: what it does.
 SQL_BY_HAND = {
     "billing/hourcount.py",  # counts a place in one statement; names the client, and the policy checks it
+    "knowledge/pipeline/lease.py",  # whose turn it is, over all clients, and its claim
     "config/backups/postgres.py",  # whole tables, for the operator
     "config/backups/sqlite.py",
     "config/health.py",  # SELECT 1

@@ -1,8 +1,10 @@
 """Ingestion: what it ends in, whoever dies, deletes, uploads again or delivers twice meanwhile."""
 
+import itertools
 import math
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from knowledge.models import Chunk, Document, DocumentVersion, Remains
 from knowledge.parsers import parse
 from knowledge.pipeline import ingest, remains
 from knowledge.pipeline.ingest import MAX_ATTEMPTS, Run, ingest_next
-from knowledge.pipeline.lease import Overtaken, claim_next
+from knowledge.pipeline.lease import Overtaken, claim_next, waiting
 from knowledge.vectors import VectorStore
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -216,9 +218,9 @@ def test_a_retry_waits_longer_each_time(acme: Client, monkeypatch: pytest.Monkey
     waits = []
     for _ in range(2):
         assert work() == 1
-        waiting = version(acme, uploaded.pk)
-        assert (waiting.status, waiting.lease) == ("pending", None)
-        waits.append((waiting.not_before - timezone.now()).total_seconds())
+        put_off = version(acme, uploaded.pk)
+        assert (put_off.status, put_off.lease) == ("pending", None)
+        waits.append((put_off.not_before - timezone.now()).total_seconds())
         with client_scope(acme.pk):
             DocumentVersion.objects.filter(pk=uploaded.pk).update(not_before=timezone.now())
     assert 8 < waits[0] <= 10 and 55 < waits[1] <= 60
@@ -230,12 +232,32 @@ def test_one_clients_many_files_do_not_starve_anothers_one(acme: Client, strange
     upload(stranger, "mine", name="mine")
     order = []
     while lease := claim_next():  # by workers that are all still busy
-        order.append((lease.version.client_id, lease.version.document.external_id))
+        with client_scope(lease.version.client_id):
+            order.append((lease.version.client_id, lease.version.document.external_id))
     assert order[:3] == [(acme.pk, "doc 0"), (stranger.pk, "mine"), (acme.pk, "doc 1")]
     assert len(order) == 9
     upload(stranger, "more", name="more")
     upload(acme, "last", name="last")
     assert [claim_next().version.client_id for _ in range(2)] == [stranger.pk, acme.pk]
+
+
+def test_the_statement_of_a_claim_and_the_figures_agree_on_who_waits(acme: Client) -> None:
+    now = timezone.now()
+    past, soon, far = now - timedelta(days=1), now + timedelta(seconds=20), now + timedelta(days=1)
+    held = [(None, None), (None, now), *((uuid.uuid4(), heartbeat) for heartbeat in (past, now, soon, far))]
+    with client_scope(acme.pk):
+        document = Document.objects.create(external_id="doc")
+        DocumentVersion.objects.bulk_create(
+            DocumentVersion(document=document, number=number, size=1, status=s, lease=lease, heartbeat=h, not_before=n)
+            for number, (s, (lease, h), n) in enumerate(
+                itertools.product(DocumentVersion.Status.values, held, (None, past, soon, far))
+            )
+        )
+        due = set(DocumentVersion.objects.filter(waiting()).values_list("pk", flat=True))
+    claimed = []
+    while lease := claim_next():
+        claimed.append(lease.version.pk)
+    assert set(claimed) == due and len(claimed) == len(due) == 5 * 4 * 3
 
 
 @pytest.mark.django_db(transaction=True)
