@@ -1,4 +1,5 @@
-"""What the first question would wait seconds for is loaded beside the start: LangGraph, SDKs, the embedding model."""
+"""What the first question would wait seconds for is loaded beside the start: LangGraph, SDKs, the embedding model.
+In production the port is opened after it: whoever comes has deadlines, and another process serves meanwhile."""
 
 import gc
 import threading
@@ -12,12 +13,27 @@ from knowledge.embeddings import get_embedder
 log = structlog.get_logger(__name__)
 
 
+_done = threading.Event()
+
+
 def begin() -> None:
-    """Load in a thread; the server listens meanwhile."""
+    """Load in a thread."""
     threading.Thread(target=_load, name="preload", daemon=True).start()
 
 
+def wait() -> None:
+    """Until all is loaded."""
+    _done.wait()
+
+
 def _load() -> None:
+    try:
+        _load_all()
+    finally:
+        _done.set()
+
+
+def _load_all() -> None:
     for load in (answer_graph, llms.preload, get_embedder().load):
         try:
             load()

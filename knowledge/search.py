@@ -22,7 +22,7 @@ from tenants.threads import in_thread
 __all__ = ["Passage", "question_vectors", "search"]
 
 log = structlog.get_logger(__name__)
-SECONDS = 6.0  # for embedder and store together, with all that they repeat: a visitor waits
+SECONDS = 7.0  # for embedder and store together, with all that they repeat: a visitor waits
 ROWS_SECONDS = 3.0  # for the database, with the wait for a thread and a connection
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
 CHUNK = ("id", "version", "text", "start", "end", "page_from", "page_to", "index", "heading_path", "tokens")

@@ -22,7 +22,7 @@ from knowledge.embeddings.models import model_of, wanted_model
 from knowledge.vectors import legs, sparse
 from knowledge.vectors.base import DENSE, SPARSE, Candidate, Point, VectorError, VectorStore
 
-QUESTION_SECONDS = 3  # a visitor waits
+QUESTION_SECONDS = 5  # a visitor waits
 CALL_SECONDS = 30
 PATIENCE_SECONDS = 60  # with all repetitions of a call that is no visitor's
 LIVE_MODEL_SECONDS = 5.0

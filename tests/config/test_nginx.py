@@ -7,8 +7,8 @@ import re
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,15 +81,29 @@ class Edge:
 async def edge(directory: Path) -> AsyncIterator[Edge]:
     processes = [WebProcess("web-1"), WebProcess("web-2")]
     runners = [await process.start() for process in processes]
-    plain, secure, log = free_port(), free_port(), directory / "access.log"
+    try:
+        with nginx_before(directory, *(process.port for process in processes)) as (plain, secure, trust):
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+                urls = f"https://localhost:{secure}", f"http://localhost:{plain}"
+                yield Edge(*urls, directory / "access.log", session, processes, runners)
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+
+
+@contextmanager
+def nginx_before(directory: Path, first: int, second: int) -> Iterator[tuple[int, int, ssl.SSLContext]]:
+    """The example's nginx before two web processes at these ports: its ports without and with TLS, whom to trust."""
+    plain, secure = free_port(), free_port()
     settings = {
         "/tmp/": f"{directory}/",
         "/etc/nginx/tls": str(directory),
-        "/dev/stdout": str(log),
+        "/dev/stdout": str(directory / "access.log"),
         "/dev/stderr": str(directory / "error.log"),
         "listen 80;": f"listen 127.0.0.1:{plain};",
         "listen 443 ": f"listen 127.0.0.1:{secure} ",
-        **{f"{process.name}:8000": f"127.0.0.1:{process.port}" for process in processes},
+        "web-1:8000": f"127.0.0.1:{first}",
+        "web-2:8000": f"127.0.0.1:{second}",
     }
     text = CONF.read_text()
     for ours, here in settings.items():
@@ -98,16 +112,11 @@ async def edge(directory: Path) -> AsyncIterator[Edge]:
     certify(directory)
     nginx = start_nginx(directory, text)
     try:
-        await asyncio.to_thread(wait_for_port, secure)
-        trust = ssl.create_default_context(cafile=str(directory / "fullchain.pem"))
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
-            url = f"https://localhost:{secure}"
-            yield Edge(url, f"http://localhost:{plain}", log, session, processes, runners)
+        wait_for_port(secure)
+        yield plain, secure, ssl.create_default_context(cafile=str(directory / "fullchain.pem"))
     finally:
         nginx.terminate()
-        await asyncio.to_thread(nginx.wait, 20)
-        for runner in runners:
-            await runner.cleanup()
+        nginx.wait(20)
 
 
 def start_nginx(directory: Path, text: str) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from tenants.errors import STATUS_OF
 from tests.contracts.llm_server import LlmServer, openai_events
 from tests.contracts.qdrant_server import SmallQdrant, small_qdrant
+from tests.crowd import crowd
 from tests.faults.proxy import Proxy, Target, proxy
 from tests.flows.installation import Installation, installation
 from tests.flows.product import events
@@ -28,17 +29,6 @@ RECOVERY = 30.0  # seconds after the fault, without a hand
 REST_VISITORS, STREAM_VISITORS = 2, 2
 Reply = tuple[int, str, float]
 numbers = itertools.count(1)
-
-
-def crowd() -> float:
-    """How many times slower this machine is now than an idle one, 1 or more: what of a moment a process gets.
-
-    Deadlines of the tests are in seconds of an idle machine, for they are the product's to keep, not its neighbours'.
-    """
-    wall, own = time.monotonic(), time.thread_time()
-    while time.thread_time() - own < 0.1:
-        pass
-    return max(1.0, (time.monotonic() - wall) / (time.thread_time() - own))
 
 
 @dataclass

@@ -13,9 +13,11 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        from config import preload
         from config.asgi import application
         from config.server import WebServer
 
+        preload.wait()
         server = WebServer(application, host, port, lambda: None)
         server.run()
         if server.abort_start:
