@@ -1,5 +1,7 @@
 """Jobs of the queue: envelopes around one verb each. Every one may run twice, or at once with itself."""
 
+import uuid
+
 import structlog
 from django.utils import timezone
 
@@ -30,11 +32,17 @@ def keep_books() -> int:
         since = timezone.now() - 2 * usage.LATE
         clients = set(UsageRecord.objects.filter(at__gte=since).values_list("client_id", flat=True).distinct())
         clients |= set(Reservation.objects.values_list("client_id", flat=True).distinct())
-    hours = 0
-    for client_id in clients:
+    return sum(map(_keep_books_of, clients))
+
+
+def _keep_books_of(client_id: uuid.UUID) -> int:
+    """One client's. What fails here is told and tried again at the next run, and holds up nobody else's."""
+    try:
         with client_scope(client_id):
-            abandoned = ledger.release_abandoned()
-            hours += usage.roll_up()
-        if abandoned:
-            log.warning("requests that never ended were released", client_id=str(client_id), requests=abandoned)
+            abandoned, hours = ledger.release_abandoned(), usage.roll_up()
+    except Exception:
+        log.exception("books", client_id=str(client_id))
+        return 0
+    if abandoned:
+        log.warning("requests that never ended were released", client_id=str(client_id), requests=abandoned)
     return hours

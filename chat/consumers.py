@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.http import AsyncHttpConsumer
-from channels.utils import await_many_dispatch
 from django.conf import settings
 
 from chat import answers, door, frames, metrics, tapes, watch
+from chat.layerless import Layerless
 from chat.tape import Tape
 from chat.workflow.state import Question
 from tenants import tracing
@@ -31,7 +31,7 @@ HEARTBEAT_SECONDS = 15
 STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-class ChatDoor(AsyncHttpConsumer):
+class ChatDoor(Layerless, AsyncHttpConsumer):
     """Reads a small body, answers in a task, and speaks the contract's errors as long as no event is out."""
 
     methods = ("POST",)
@@ -47,16 +47,6 @@ class ChatDoor(AsyncHttpConsumer):
         self.begun = self.started = False  # the answer; the response
         self.size = 0
         self.by = 0.0  # when the answer must have begun
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """No channel layer is joined: nothing of an answer travels through one."""
-        self.scope, self.base_send = scope, send
-        with contextlib.suppress(StopConsumer):
-            await await_many_dispatch([receive], self.dispatch)
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Without Channels' visit to a thread, which closes old connections: none is opened in this one."""
-        await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def http_request(self, message: dict[str, Any]) -> None:
         self.size += len(message.get("body", b""))

@@ -1,4 +1,4 @@
-"""What the product's WebSockets have in common: Channels hands them their messages, and nothing more."""
+"""What the product's consumers have in common: Channels hands them their messages, and nothing more."""
 
 import contextlib
 from typing import Any

@@ -15,7 +15,7 @@ from billing.limits import admit
 from billing.models import HourCount, Reservation, UsageHour, UsageRecord
 from tenants import keys
 from tenants.models import Client
-from tenants.scoping import client_scope, unscoped
+from tenants.scoping import client_scope, current_client, unscoped
 from tests.contracts.qdrant_server import small_qdrant
 from tests.flows.storm import FlakyModel, Storm, two_webs
 from tests.knowledge.test_search import BOOTS, SHIPPING, learn
@@ -107,3 +107,26 @@ def test_what_a_dead_process_left_is_released(acme: Client, monkeypatch: pytest.
     with client_scope(acme.pk):
         assert (Reservation.objects.count(), HourCount.objects.get().places) == (0, 0)
         assert [row.failed for row in UsageRecord.objects.all()] == [True]
+
+
+def test_one_clients_books_that_fail_hold_up_nobody_elses(
+    acme: Client, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            ledger.reserve(f"orphan of {client.name}", client, async_to_sync(admit)(client))
+
+    def release() -> int:
+        if current_client() == min(acme.pk, stranger.pk):
+            raise ValueError("a row that nobody expected")
+        return released()
+
+    released = ledger.release_abandoned
+    monkeypatch.setattr(ledger, "ABANDONED", timedelta(0))
+    monkeypatch.setattr(ledger, "release_abandoned", release)
+    tasks.keep_books()
+    left = {}
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            left[client.pk] = Reservation.objects.count()
+    assert left == {min(left): 1, max(left): 0}
