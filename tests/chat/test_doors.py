@@ -4,7 +4,9 @@ import asyncio
 import uuid
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from chat import door
@@ -219,6 +221,28 @@ async def test_a_slow_model_ends_a_whole_answer_at_its_deadline(
     provider.script([*openai_events(["You have "], finish=None), HANG])
     assert (await chat(acme_key)).error == (504, "TIMEOUT")
     await asyncio.to_thread(provider.wait_until_left, provider.requests[0], 1.5)
+
+
+async def test_who_waits_too_long_for_the_database_is_told_so_and_no_model_is_asked(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "BEGIN_SECONDS", 0.5)
+    asking = {"body": {"message": "Boots?"}, "idempotency_key": "k"}
+    with psycopg.connect(**connection.get_connection_params()) as slow:
+        slow.execute("SELECT 1 FROM tenants_client WHERE id = %s FOR UPDATE", [shop.pk])
+        refused = await chat(acme_key, **asking)
+        assert refused.error == (503, "SERVICE_UNAVAILABLE") and int(refused.headers["retry-after"]) > 0
+    for _ in range(100):
+        rows = await stored(shop)
+        if rows and rows[0].outcome != "running":
+            break
+        await asyncio.sleep(0.05)
+    assert [(row.outcome, row.error_code) for row in rows] == [("failed", "SERVICE_UNAVAILABLE")]
+    records, reserved = await books(shop)
+    assert (provider.requests, [record.failed for record in records], reserved) == ([], [True], 0)
+    monkeypatch.undo()
+    assert (await chat(acme_key, **asking)).status == 200
+    assert [row.outcome for row in await stored(shop)] == ["failed", "answered"]
 
 
 @pytest.mark.parametrize("left_after", [1, 2, 5])
