@@ -1,9 +1,9 @@
 """Each service fails in each of its ways while visitors ask and a document is uploaded.
 
 Every reply comes within ten seconds and is one of the contract's (of a stream: it begins, for heartbeats follow);
-without Redis it comes within three. Within thirty seconds of the fault's end answers
-come, the document is read and nothing is left open, without a hand; then `check_invariants` has nothing to say. One
-of each kind runs always, the others with the long runs.
+without Redis it comes within three. Within thirty seconds of the fault's end answers come, the document is read and
+nothing is left open, without a hand; then `check_invariants` has nothing to say. A few faults are played always, the
+others with the long runs.
 """
 
 import contextlib
