@@ -16,10 +16,11 @@ from twisted.internet import reactor as twisted_reactor
 from twisted.internet.endpoints import quoteStringArgument
 
 from config import metrics
-from tenants import tracing
+from tenants import threads, tracing
 
 reactor: Any = twisted_reactor
 log = structlog.get_logger(__name__)
+ROWS_SECONDS = 2.0  # for rows that are being written at the end; what is cut is completed by another process
 
 
 class WebServer(Server):
@@ -35,6 +36,7 @@ class WebServer(Server):
         metrics.listen()
         reactor.callWhenRunning(self._at_start)
         super().run()
+        threads.finish(ROWS_SECONDS)
         tracing.end()
 
     def listen_success(self, port: Any) -> None:

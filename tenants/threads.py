@@ -8,7 +8,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from django.conf import settings
@@ -16,14 +16,21 @@ from django.db import connection
 
 REST_SECONDS = 1.0  # a connection unused for so long goes back to the pool, which looks whether it lives
 _last = threading.local()
+_calls: set[Future[Any]] = set()
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Run synchronous code that queries, in the caller's context; what it returns or raises."""
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(
-        _threads(), context.run, _with_live_connection, function, *args
-    )
+    call = _threads().submit(context.run, _with_live_connection, function, *args)
+    _calls.add(call)
+    call.add_done_callback(_calls.discard)
+    return await asyncio.wrap_future(call)
+
+
+def finish(seconds: float | None = None) -> None:
+    """Wait until the calls under way have ended: one whose caller has gone goes on."""
+    wait(tuple(_calls), seconds)
 
 
 @functools.cache

@@ -27,7 +27,7 @@ CHECKS: list[tuple[str, list[str], dict[str, str]]] = [
     ("production settings", ["python", "manage.py", "check", "--deploy", "--fail-level", "WARNING"], PRODUCTION),
 ]
 # A process for each core (each with a PostgreSQL and a Redis of its own); the tests of a file share what they set up.
-AT_ONCE = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--durations", "20"]
+AT_ONCE = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "20"]
 
 
 def main() -> int:

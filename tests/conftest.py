@@ -18,7 +18,7 @@ from django.test import TransactionTestCase
 from pytest_django import Settings
 
 from knowledge.vectors import embedded
-from tenants import callers, erasure, keys
+from tenants import callers, erasure, keys, threads
 from tenants.models import Client
 from tests.services import free_port
 
@@ -27,13 +27,24 @@ hypothesis.settings.register_profile("tests", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("tests")
 
 
+# What takes longest, with hardly any parallel work in it, begins first: the suite lasts as long as its last process.
+LONG = ("tests/flows/", "tests/faults/", "tests/browser/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     """Async tests run as Django's own do, so that the ORM in them shares the test's connection."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    async_to_sync(pyfuncitem.obj)(**arguments)
+    try:
+        async_to_sync(pyfuncitem.obj)(**arguments)
+    finally:
+        threads.finish()  # an answer's row may still be completed, which would meet the emptying of the tables
     return True
 
 

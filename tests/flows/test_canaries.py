@@ -75,7 +75,7 @@ async def found(client: Client, qdrant: SmallQdrant, directory: Path) -> dict[st
         "files": files_with(directory, text),
         "points": points_with(qdrant, id),
         "tapes": sum(tape.client_id == client.pk for tape in house().tapes.values()),
-        "questions": len(embeddings._questions._entries),
+        "questions": sum(str(client.pk) in key for key in embeddings._questions._entries),
     }
 
 
