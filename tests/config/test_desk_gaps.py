@@ -135,12 +135,11 @@ def test_gaps_take_few_queries(acme: Client, rows: int, monkeypatch: pytest.Monk
         return "m@512", [np.eye(512, dtype=np.float32)[int(text.split()[-1])] for text in texts]
 
     monkeypatch.setattr(find, "question_vectors", flat)
-    for number in range(rows):
+    for number in [*range(rows), 0]:
         asked(acme, f"What about the thing with this number {number}")
-        asked(acme, f"What about the thing with this number {0}")
     find.group(acme.pk)
     with client_scope(acme.pk):
-        assert (Gap.objects.count(), Gap.objects.first().asked) == (rows, rows + 1)  # type: ignore[union-attr]
+        assert (Gap.objects.count(), Gap.objects.first().asked) == (rows, 2)  # type: ignore[union-attr]
         first = Gap.objects.first()
     assert first is not None
     for browser in (browser_of("root", is_superuser=True), browser_of("own", "client", acme)):

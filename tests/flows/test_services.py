@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,8 @@ def test_express_is_told_by_the_cluster(product: Installation, client: dict) -> 
     while not (told := express.of("told")) or told[-1][0] != "completed":
         assert time.monotonic() < deadline, told
         time.sleep(0.05)
-    assert [status for status, _ in told] == ["pending", "parsing", "chunking", "embedding", "storing", "completed"]
+    stages = [status for status, _ in groupby(status for status, _ in told)]  # a slow one tells its progress, too
+    assert stages == ["pending", "parsing", "chunking", "embedding", "storing", "completed"]
     assert [r.body for r in express.received if r.body["documentId"] == "told"][-1] == done
 
 
