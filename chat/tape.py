@@ -46,6 +46,7 @@ class Tape:
         self.client_id, self.session_id, self.trace_id = client_id, session_id, trace_id
         self.events: list[Event] = []
         self.note: dict[str, Any] = {}  # what a bill needs to know should this process die
+        self.noted_at = 0  # how many events there were then: the next one is written down together with the note
         self.task: asyncio.Task | None = None  # what produces the answer, as long as it can be stopped
         self.followed_elsewhere: Callable[[], Awaitable[bool]] | None = None
         self._recorder = recorder
@@ -73,6 +74,10 @@ class Tape:
             self.show(len(self.events))
         else:
             self._recorder(self)
+
+    def annotate(self, note: dict[str, Any]) -> None:
+        """Keep what a bill needs to know should this process die."""
+        self.note, self.noted_at = note, len(self.events)
 
     def show(self, count: int) -> None:
         """Let followers see the first `count` events."""

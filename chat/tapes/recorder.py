@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 TICK = 0.004  # seconds between two writes: pieces of many answers go out together
 REST = 1.0  # seconds to leave a failed Redis alone
+HELD_UP = 0.1  # seconds by which a deadline was missed because this event loop, not Redis, was busy
 KEEP_TAPES = 2_000  # finished tapes in memory, about 10 KB each
 
 
@@ -42,17 +43,23 @@ class Recorder:
         self._written.pop(tape, None)
 
     async def _run(self) -> None:
+        repeated = False
         while grown := [(tape, len(tape.events)) for tape, done in self._written.items() if done < len(tape.events)]:
+            began = time.monotonic()
             try:
                 async with connection.step() as redis:
                     await self._write(redis.pipeline(transaction=False), grown)
             except connection.Away as error:
+                if not repeated and time.monotonic() - began > connection.DEADLINE + HELD_UP:
+                    repeated = True  # once: nothing is written twice, and nothing shown that is not written
+                    continue
                 log.warning("answers can't be resumed elsewhere: Redis is away", error=str(error))
                 self._resting_until = time.monotonic() + REST
                 self._show((tape, len(tape.events)) for tape in self._written)  # what was added meanwhile, too
                 self._drop_old()
                 await asyncio.sleep(REST)
                 continue
+            repeated = False
             for tape, count in grown:
                 if tape not in self._written:
                     continue  # erased meanwhile
@@ -71,8 +78,8 @@ class Recorder:
             fields = records.fields_of(tape.events[done:count])
             if not done:
                 fields |= {"owner": records.PROCESS, "session": str(tape.session_id)}
-            if tape.note:
-                fields["note"], tape.note = json.dumps(tape.note), {}
+            if tape.note and done <= tape.noted_at < count:
+                fields["note"] = json.dumps(tape.note)
             # What was removed meanwhile (erased, flushed) is not begun again in its middle.
             pipe.xadd(key, fields, id=records.entry_id(count), nomkstream=bool(done))
             if not done or tape.finished:

@@ -42,7 +42,7 @@ async def _write(run: Run, state: State) -> None:
     prompt = prompts.build(client, state["query"], state["passages"], run.reserved.history, context=model.context)
     answer, pieces = Answer(prompt.passages), Pieces()
     stream = llms.stream(prompt, model, run.patience)
-    run.tape.note = {"model": model.id, "promptCharacters": _characters(prompt)}
+    run.tape.annotate({"model": model.id, "promptCharacters": _characters(prompt)})
     try:
         async with stream:
             async for piece in stream:

@@ -77,10 +77,11 @@ class Result:
 class Recorder(Protocol):
     """Where events go: a Tape."""
 
-    note: dict[str, Any]
     task: asyncio.Task | None  # what may be stopped
 
     def append(self, *events: Event) -> None: ...
+
+    def annotate(self, note: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)

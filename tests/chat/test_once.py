@@ -1,8 +1,10 @@
 """A question is answered and billed once, however often it is sent and whatever dies in between."""
 
 import asyncio
+import time
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -11,7 +13,9 @@ from pytest_django import Settings
 from chat import answers, sweeper, tapes
 from chat.models import Message
 from chat.tape import Event
+from chat.tapes.connection import DEADLINE
 from chat.tapes.house import house
+from chat.tapes.recorder import Recorder
 from chat.tapes.records import PROCESS, fields_of, key_of
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -170,6 +174,28 @@ async def test_a_record_is_read_as_it_was_said_whatever_was_written_twice_or_los
     assert await read((1, 2, start), (1, 4, start)) == said
     assert await read((1, 2, start), (4, 4, {})) is None
     assert await read((3, 4, {})) is None
+
+
+async def test_what_was_said_while_the_process_was_held_up_is_written_before_it_is_shown(
+    shop: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Recorder._write
+
+    async def held_up(recorder: Recorder, pipe: Any, grown: Any) -> None:
+        monkeypatch.setattr(Recorder, "_write", write)
+        time.sleep(DEADLINE + 0.3)  # noqa: ASYNC251 - the whole loop stands still, as in the first answer of a cold process
+        await write(recorder, pipe, grown)
+
+    monkeypatch.setattr(Recorder, "_write", held_up)
+    said = [Event("start", {}), Event("chunk", "You"), Event("done", "[DONE]")]
+    tape = tapes.make(shop.pk, uuid.uuid4(), uuid.uuid4())
+    tape.append(*said[:1])
+    tape.annotate({"model": "a model"})
+    tape.append(*said[1:])
+    async for number, heard in tape.follow():
+        record = await tapes.read(shop.pk, tape.trace_id)
+        assert record is not None and record.events[number - 1 :][: len(heard)] == heard
+    assert (record.events, record.note, tape.note) == (said, {"model": "a model"}, {"model": "a model"})
 
 
 async def test_who_follows_what_was_lost_in_between_is_told(shop: Client) -> None:

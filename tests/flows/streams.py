@@ -168,9 +168,6 @@ def with_cuts(product: Pair, question: str, moods: random.Random) -> tuple[Reade
         reader.cut()
         cuts += 1
         time.sleep(moods.uniform(0, 0.1))
-        status = reader.resume(server := moods.randrange(2))
-        if status == 404:  # its process was held up, took Redis for away, and writes what it said a second later
-            time.sleep(2)
-            status = reader.resume(server)
+        status = reader.resume(moods.randrange(2))
         assert status == 200, reader.response.read()
     return reader, cuts
