@@ -5,14 +5,11 @@ a new one), model, prompt version, language and the normalised question. A cache
 Without Redis there is one process, and they are in its memory.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import json
 import time
 import unicodedata
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +20,6 @@ from chat.prompts import PROMPT_VERSION
 from tenants.circuit import Circuit
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from chat.workflow.state import Run
 
 DEADLINE = 0.2  # seconds; a slower cache is none
@@ -59,11 +54,11 @@ async def get(key: str) -> dict[str, Any] | None:
     if not settings.REDIS_URL:
         kept = _kept.get(key)
         return json.loads(kept.answer) if kept and kept.until > time.monotonic() else None
-    found: list[dict[str, Any]] = []
-    async with _in_time() as redis:
-        if redis and (text := await redis.get(key)):
-            found.append(json.loads(text))
-    return found[0] if found else None
+    found = None
+    async with _circuit.within(DEADLINE) as may_ask:
+        if may_ask and (text := await tapes.client().get(key)):
+            found = json.loads(text)
+    return found
 
 
 async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
@@ -73,30 +68,15 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
         _keep(key, _Kept(time.monotonic() + settings.ANSWER_CACHE_SECONDS, client_id, session_id, text))
         return
     session = _of_session(client_id, session_id)
-    async with _in_time() as redis:
-        if redis and settings.ANSWER_CACHE_SECONDS:
-            pipe = redis.pipeline(transaction=False)
+    async with _circuit.within(DEADLINE) as may_ask:
+        if may_ask and settings.ANSWER_CACHE_SECONDS:
+            pipe = tapes.client().pipeline(transaction=False)
             pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
             pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
             pipe.set(key, text, ex=settings.ANSWER_CACHE_SECONDS)
             tapes.ask_whether_erased(pipe, client_id, run.trace_id)
             if (await pipe.execute())[-1] is not None:
-                await redis.delete(key, session)
-
-
-@contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator["Redis | None"]:
-    """Redis, for DEADLINE seconds; None if it has just failed. A failure in the block ends it: an answer can always
-    be made anew."""
-    if not _circuit.may_try():
-        yield None
-        return
-    try:
-        async with asyncio.timeout(DEADLINE):
-            yield tapes.client()
-        _circuit.worked()
-    except Exception as error:  # noqa: BLE001 - likewise
-        _circuit.failed(error)
+                await tapes.client().delete(key, session)
 
 
 async def erase(client_id: uuid.UUID, session_id: uuid.UUID) -> int:

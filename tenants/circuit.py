@@ -1,6 +1,9 @@
 """Redis, when it has just failed, is left alone for a moment, so that requests don't wait for it in vain."""
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import structlog
 
@@ -41,3 +44,16 @@ class Circuit:
         if self.resting_until:
             log.warning(f"{self._what} with Redis again")
         self.resting_until = 0.0
+
+    @contextlib.asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[bool]:
+        """May Redis be asked? For a block that can do without it: it ends after so many seconds, or where it fails."""
+        if not self.may_try():
+            yield False
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                yield True
+            self.worked()
+        except Exception as error:  # noqa: BLE001 - logged once, and the block's caller goes on without
+            self.failed(error)

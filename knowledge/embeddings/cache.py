@@ -5,7 +5,6 @@ one; questions also in this process. The client is in the key so that no client 
 answer takes what another one has embedded.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import threading
@@ -13,7 +12,7 @@ import time
 import unicodedata
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,34 +107,26 @@ def _shared() -> Iterator[Any]:
 
 
 async def _shared_question(key: str, dimensions: int) -> np.ndarray | None:
-    found: list[np.ndarray] = []
-    async with _in_time() as redis:
-        if redis and (data := await redis.get(caches["default"].make_key(key))):
-            found.append(np.frombuffer(data, np.float32).reshape(dimensions))
-    return found[0] if found else None
+    vector = None
+    async with _ask_in_time() as may_ask:
+        if may_ask and (data := await _redis().get(caches["default"].make_key(key))):
+            vector = np.frombuffer(data, np.float32).reshape(dimensions)
+    return vector
 
 
 async def _share_question(key: str, vector: np.ndarray) -> None:
-    async with _in_time() as redis:
-        if redis:
-            await redis.set(caches["default"].make_key(key), vector.astype(np.float32).tobytes(), ex=KEEP_SECONDS)
+    async with _ask_in_time() as may_ask:
+        if may_ask:
+            await _redis().set(caches["default"].make_key(key), vector.astype(np.float32).tobytes(), ex=KEEP_SECONDS)
 
 
-@contextlib.asynccontextmanager
-async def _in_time() -> AsyncIterator[Any]:
-    """Redis, for QUESTION_SECONDS, as a visitor waits; None without one, or if it has just failed. A failure in the
-    block ends it."""
-    if not settings.REDIS_URL or not _circuit.may_try():
-        yield None
-        return
-    from redis import RedisError
+def _ask_in_time() -> contextlib.AbstractAsyncContextManager[bool]:
+    """May Redis be asked? A visitor waits."""
+    return _circuit.within(QUESTION_SECONDS) if settings.REDIS_URL else contextlib.nullcontext(False)
 
-    try:
-        async with asyncio.timeout(QUESTION_SECONDS):
-            yield redis_of_loop("questions", CONNECTIONS, QUESTION_SECONDS, QUESTION_SECONDS)
-        _circuit.worked()
-    except (RedisError, OSError, TimeoutError) as error:
-        _circuit.failed(error)
+
+def _redis() -> Any:
+    return redis_of_loop("questions", CONNECTIONS, QUESTION_SECONDS, QUESTION_SECONDS)
 
 
 class _Recent:
