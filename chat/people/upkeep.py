@@ -4,6 +4,7 @@ that visitors left are told. Beside the caretaker, whose signs of life must not 
 import asyncio
 
 import structlog
+from channels.db import database_sync_to_async
 
 from chat.people import feed, mail, takeover
 from tenants.threads import in_thread
@@ -19,6 +20,7 @@ async def run() -> None:
         try:
             for client_id, session_id in await in_thread(takeover.hand_back_abandoned):
                 await feed.tell(client_id, session_id)
-            await in_thread(mail.send_due)
+            # Not in a thread that answers query in: a mail server may take its time.
+            await database_sync_to_async(mail.send_due, thread_sensitive=False)()
         except Exception as error:
             log.error("upkeep of people's conversations failed", exc_info=error)
