@@ -98,8 +98,9 @@ elif PROCESS == "worker":
 else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
     if pool_size := env.int("DATABASE_POOL_SIZE", default=10):  # 0: no pool
+        pool_size = max(pool_size, 2)  # one for answers, which is kept, and one for everything else
         _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 4}
-        DATABASE_THREADS = max(1, min(DATABASE_THREADS, pool_size * 2 // 3))
+        DATABASE_THREADS = min(DATABASE_THREADS, pool_size - 1)
         # Visitors wait for this process, and no job runs in it. Without a pool the deadlines are the outer pooler's.
         if DATABASE_STATEMENT_SECONDS and sys.argv[1:2] == ["web"] and not EMBEDDED:
             from config.database import Connection
