@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 from tqdm import tqdm
 
 from config.demo import QUESTION, load_demo
@@ -70,11 +71,18 @@ class Command(BaseCommand):
 def _wait_for_documents() -> None:
     """A moment for what was uploaded (the demo's documents at the first start), so that the first question is
     answered from all of it. With a Qdrant server the workers ingest, and nobody waits for them."""
-    waiting = queue.depth() if settings.EMBEDDED else 0
+    waiting = _depth() if settings.EMBEDDED else 0
     deadline = time.monotonic() + PATIENCE_SECONDS
     with tqdm(
         total=waiting, desc="Reading documents", unit="document", disable=None if waiting else True, leave=False
     ) as bar:
-        while waiting and (left := queue.depth()) and time.monotonic() < deadline:
+        while waiting and (left := _depth()) and time.monotonic() < deadline:
             bar.update(waiting - left - bar.n)
             time.sleep(0.1)
+
+
+def _depth() -> int:
+    try:
+        return queue.depth()
+    except OperationalError:  # a busy machine's database is locked: that is no reason not to start
+        return 0
