@@ -10,7 +10,7 @@ from typing import Any
 import axe_playwright_python
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.browser.service import KEY, Answer, Service, serving
 
@@ -18,6 +18,7 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
 )  # fmt: skip
+expect.set_options(timeout=20_000)  # a page saved on a busy machine; what was never saved is still missed
 SHOTS = Path(settings.BASE_DIR) / "var" / "screenshots"
 
 # A page of the site: text, a control, and the pair of script tags that a customer pastes.

@@ -336,8 +336,8 @@ def test_uploads_deletions_and_runs_at_once_never_lock_each_other_up(acme: Clien
 def test_a_run_shows_signs_of_life_and_progress_while_it_embeds(
     acme: Client, provider: Provider, settings: Settings
 ) -> None:
-    settings.INGEST_LEASE_SECONDS = 0.4
-    provider.delay = 0.9
+    settings.INGEST_LEASE_SECONDS = 1
+    provider.delay = 2.2
     uploaded = upload(acme, LONG)
     beats = set()
 
