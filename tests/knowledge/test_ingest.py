@@ -350,7 +350,8 @@ def test_a_run_shows_signs_of_life_and_progress_while_it_embeds(
 
     run = threading.Thread(target=lambda: (ingest_next(), connection.close()))
     run.start()
-    time.sleep(0.1)
+    while version(acme, uploaded.pk).lease is None:
+        time.sleep(0.02)
     watch()
     run.join()
     assert len(beats) > 5
