@@ -334,8 +334,10 @@ def test_uploads_deletions_and_runs_at_once_never_lock_each_other_up(acme: Clien
 
 @pytest.mark.django_db(transaction=True)
 def test_a_run_shows_signs_of_life_and_progress_while_it_embeds(
-    acme: Client, provider: Provider, settings: Settings
+    acme: Client, provider: Provider, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for patience in ("PASSAGES_SECONDS", "REQUEST_SECONDS"):
+        monkeypatch.setattr(f"knowledge.embeddings.openai.{patience}", 60.0)
     settings.INGEST_LEASE_SECONDS = 1
     provider.delay = 2.2
     uploaded = upload(acme, LONG)
