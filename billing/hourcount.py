@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import F
 
 from billing.models import HourCount
+from tenants import statements
 from tenants.scoping import client_scope
 
 # One statement decides and counts, so any number of processes agree. (The ORM has no conditional upsert.)
@@ -55,7 +56,5 @@ def _number(statement: str, client_id: uuid.UUID, hour: datetime, *arguments: in
     """What the statement returns, or None."""
     fields = {field.name: field for field in HourCount._meta.concrete_fields}
     client = fields["client"].get_db_prep_save(client_id, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [client, fields["hour"].get_db_prep_save(hour, connection), *arguments])
-        row = cursor.fetchone()
-    return row[0] if row else None
+    found = statements.run(statement, [client, fields["hour"].get_db_prep_save(hour, connection), *arguments])
+    return found[0][0] if found else None

@@ -71,6 +71,7 @@ DATABASE_THREADS = 3  # in which answers query, each with a connection: more of 
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # 0: no pool of ours, and perhaps an outer one
 DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=5.0)  # of web processes; 0: no deadline
 if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes or hours
     _keepalives = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
@@ -80,6 +81,8 @@ if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these th
         **_keepalives,
         **_database["OPTIONS"],
     }
+    # An outer pooler hands each transaction another connection, where what was prepared on the last one is not known.
+    _database["OPTIONS"].setdefault("prepare_threshold", 5 if DATABASE_POOL_SIZE else None)  # statements.py's uses
 if "sqlite" in _database["ENGINE"]:
     # IMMEDIATE takes the write lock at BEGIN: without it concurrent writers fail with "database is locked".
     _database["OPTIONS"].update(
@@ -97,8 +100,8 @@ elif PROCESS == "worker":
     _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
-    if pool_size := env.int("DATABASE_POOL_SIZE", default=10):  # 0: no pool
-        pool_size = max(pool_size, 2)  # one for answers, which is kept, and one for everything else
+    if DATABASE_POOL_SIZE:
+        pool_size = max(DATABASE_POOL_SIZE, 2)  # one for answers, which is kept, and one for everything else
         _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 4}
         DATABASE_THREADS = min(DATABASE_THREADS, pool_size - 1)
         # Visitors wait for this process, and no job runs in it. Without a pool the deadlines are the outer pooler's.
