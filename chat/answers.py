@@ -20,7 +20,7 @@ from chat.workflow import log
 from chat.workflow.generate import say_ready
 from chat.workflow.graph import answer_graph
 from chat.workflow.state import Question, Reserved, Result, Run
-from chat.workflow.understand import understand
+from chat.workflow.understand import begin_search, understand
 from tenants import tracing
 from tenants.errors import ApiError, as_api_error
 from tenants.threads import in_thread
@@ -103,6 +103,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         if question.refused is not None and not booked and not await in_thread(log.is_taken_over, question):
             raise question.refused
         async with limits.slot(question.client.pk, question.visitor):
+            ahead = None if question.idempotency_key else begin_search(question)
             question, reserved = await _reserve(question)
             if reserved.again:
                 await tapes.discard(question.client.pk, reserved.again)
@@ -113,7 +114,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
                 return await in_thread(_give_up, question)
             tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
             tape.append(opening(tape))
-            run = Run(question, reserved, tape, Result(), time.monotonic())
+            run = Run(question, reserved, tape, Result(), time.monotonic(), ahead=ahead)
             tape.task = asyncio.create_task(_answer(run))
             tape.expect_followers(FIRST_FOLLOWER_SECONDS)
             _tell(started, tape)

@@ -19,7 +19,7 @@ from tenants.errors import ApiError
 from tenants.scoping import client_scope
 from tenants.threads import in_thread
 
-__all__ = ["Passage", "question_vectors", "search"]
+__all__ = ["Passage", "begin", "question_vectors", "search"]
 
 log = structlog.get_logger(__name__)
 SECONDS = 7.0  # for embedder and store together, with all that they repeat: a visitor waits
@@ -27,6 +27,7 @@ ROWS_SECONDS = 3.0  # for the database, with the wait for a thread and a connect
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
 CHUNK = ("id", "version", "text", "start", "end", "page_from", "page_to", "index", "heading_path", "tokens")
 DOCUMENT = ("live", "external_id", "title")
+_begun: "set[asyncio.Task[list[Passage]]]" = set()
 
 
 async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list[Passage]:
@@ -46,6 +47,24 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
         log.error("the passages' rows were not read in time", client_id=str(client_id))
         raise ApiError("SERVICE_UNAVAILABLE", "The knowledge base can't be read right now.") from error
     return passages if passages and passages[0].score >= ranking.threshold else []
+
+
+def begin(client_id: uuid.UUID, question: str) -> "asyncio.Task[list[Passage]] | None":
+    """`search`, begun for a question that will probably be searched for while something else is done first. None for
+    one that was asked within the hour: its whole answer is remembered, as a rule."""
+    model = VectorStore.live_model_at_hand()
+    if model is None or get_embedder(model, client_id).remembers(question):
+        return None
+    task = asyncio.create_task(search(client_id, question))
+    _begun.add(task)  # the event loop alone would not keep it
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: "asyncio.Task[list[Passage]]") -> None:
+    _begun.discard(task)
+    if not task.cancelled():
+        task.exception()  # whoever waits for it gets it; nobody may
 
 
 async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.UUID, float]], Ranking]:

@@ -43,13 +43,14 @@ def standalone(question: str, history: Sequence[Turn]) -> tuple[str, bool]:
     """The question as it can be searched for, and whether its meaning hangs on the conversation (so that its answer
     must not be taken from a cache). A follow-up gets the words of the question that it follows put before it."""
     before = [turn.text for turn in history if turn.role == "visitor"]
-    if not before or not _depends(question):
+    if not before or not depends(question):
         return question, False
-    topic = next((text for text in reversed(before) if not _depends(text)), before[0])
+    topic = next((text for text in reversed(before) if not depends(text)), before[0])
     return f"{topic.strip()} {question.strip()}", True
 
 
-def _depends(question: str) -> bool:
+def depends(question: str) -> bool:
+    """Does the question hang on what was said before, if anything was?"""
     text = " ".join(question.split()).lstrip("¿¡ ")
     content = len(stems(text))
     if _BEGINS.match(text):

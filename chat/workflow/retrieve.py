@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does 
 async def retrieve(state: State, runtime: "Runtime[Run]") -> State:
     """Passages for the model, or an honest refusal, which needs none."""
     run = runtime.context
-    passages = await search(run.question.client.pk, state["query"])
+    as_it_stands = state["query"] == run.question.text
+    passages = await (run.ahead if run.ahead and as_it_stands else search(run.question.client.pk, state["query"]))
     if not passages:
         run.result.outcome = Message.Outcome.REFUSED
         return {"ready": True, "text": no_answer(state["language"], run.question.client)}

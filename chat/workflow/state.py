@@ -94,6 +94,7 @@ class Run:
     result: Result
     started: float  # time.monotonic()
     use_cache: bool = True
+    ahead: "asyncio.Task[list[Passage]] | None" = None  # the search for the question as it stands, begun early
 
     @property
     def trace_id(self) -> uuid.UUID:

@@ -1,11 +1,15 @@
 """Before the graph: what is asked, and whether its answer is there already. Running the graph for those would cost
 more than all the rest of them."""
 
+import asyncio
+
 from chat import answer_cache, llms, metrics
 from chat.models import Message
-from chat.understanding.followups import rewritten
+from chat.understanding.followups import depends, rewritten
 from chat.understanding.language import greeting, language_of
-from chat.workflow.state import Run, State
+from chat.workflow.state import Question, Run, State
+from knowledge import search
+from knowledge.search import Passage
 
 Outcome = Message.Outcome
 
@@ -28,6 +32,13 @@ async def understand(run: Run) -> State:
         run.result.sources = earlier["sources"]
         return {"ready": True, "text": earlier["text"]}
     return {"query": query, "language": language, "cache_key": key}
+
+
+def begin_search(question: Question) -> "asyncio.Task[list[Passage]] | None":
+    """Search while the question's rows are written, where it stands alone whatever was said before."""
+    if greeting(question.text) or (depends(question.text) and not question.new_session):
+        return None
+    return search.begin(question.client.pk, question.text)
 
 
 def _cache_key(run: Run, model: str, language: str) -> str:

@@ -2,9 +2,13 @@
 
 import threading
 import uuid
+from typing import TYPE_CHECKING
 
 from knowledge.embeddings.base import Embedder, EmbeddingError
 from knowledge.embeddings.models import EmbeddingModel, model_of, wanted_model
+
+if TYPE_CHECKING:
+    from knowledge.embeddings.cache import CachedEmbedder
 
 __all__ = ["Embedder", "EmbeddingError", "get_embedder"]
 
@@ -12,7 +16,7 @@ _embedders: dict[str, Embedder] = {}
 _making = threading.Lock()
 
 
-def get_embedder(key: str | None = None, client_id: uuid.UUID | None = None) -> Embedder:
+def get_embedder(key: str | None = None, client_id: uuid.UUID | None = None) -> "CachedEmbedder":
     """The embedder of the model with this key (`name@dimensions`, as a vector store has in `model`).
 
     By default the model that the settings name. What it embeds is remembered for `client_id` for an hour.

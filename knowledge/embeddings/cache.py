@@ -72,6 +72,10 @@ class CachedEmbedder:
         metrics.count_lookup("question", int(known), 1)
         return vector
 
+    def remembers(self, question: str) -> bool:
+        """Is the question's vector in this process's memory?"""
+        return _questions.get(self._key("question", question)) is not None
+
     def _key(self, kind: str, text: str) -> str:
         normal = " ".join(unicodedata.normalize("NFC", text).split())
         digest = hashlib.sha256(normal.encode(errors="surrogatepass")).hexdigest()
