@@ -6,12 +6,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from channels.routing import URLRouter
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from billing.models import UsageRecord
-from chat import routing, tapes
+from chat import answers, caretaker, routing, tapes
 from chat.models import Message, Session
 from chat.tape import Event
 from tenants.models import Client
@@ -111,6 +112,52 @@ async def test_another_clients_ids_open_nothing(world: World) -> None:
                 made += 2
     assert await in_thread(conversations, world.acme) == before
     assert made > 500
+
+
+async def test_a_foreign_id_makes_the_doors_ask_what_one_that_nobody_has_makes_them_ask(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same statements, so it takes the same time, whatever the clock says."""
+    tapes.make(world.acme.pk, uuid.UUID(world.foreign["session"]), uuid.UUID(world.foreign["trace"]))
+    monkeypatch.setattr(caretaker, "start", lambda: None)  # its rounds would be among the statements
+    for remembered in (
+        "tenants.callers.REMEMBER_SECONDS",
+        "billing.budgets.REMEMBER_SECONDS",
+        "billing.plans.REMEMBER_SECONDS",
+        "tenants.threads.REST_SECONDS",
+        "chat.watch.CHECK_SECONDS",
+    ):
+        monkeypatch.setattr(remembered, 3600)
+    told, asked = 0, list[str]()
+    listen_to(asked, monkeypatch)
+    for route in CONSUMERS:
+        for caller in ("stranger's publishable key", "stranger's secret key", "internal for the stranger"):
+            kinds = [list(attempts(world, ids, route, caller)) for ids in (world.absent, world.foreign)]
+            path, body, headers = kinds[0][0]
+            plain = {name: value for name, value in (body or {}).items() if name in ("message", "clientId")}
+            await request(route, path, plain or None, headers)  # whatever is remembered from the first time on
+            for absent, foreign in zip(*kinds, strict=True):
+                heard = []
+                for attempt in (absent, foreign):
+                    asked.clear()
+                    await request(route, *attempt)
+                    await answers.finish_all(5)
+                    heard.append(sorted(asked))  # the search goes on beside the rows
+                assert heard[0] == heard[1], (route, caller, foreign)
+                told += len(heard[0])
+    assert told > 300
+
+
+def listen_to(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what is asked of PostgreSQL, in whatever thread."""
+    execute = psycopg.Cursor.execute
+
+    def noted(cursor: Any, query: Any, *args: Any, **options: Any) -> Any:
+        if "set_config" not in str(query):  # a connection is new now and then
+            asked.append(re.sub(r"'[^']*'|\b[0-9]+\b", "#", str(query)))
+        return execute(cursor, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", noted)
 
 
 def long(ids: list[str]) -> list[str]:
