@@ -4,8 +4,9 @@ import io
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
+from django.db import IntegrityError, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
@@ -141,14 +142,15 @@ class QuestionSetAdmin(DeskAdmin):
 
     def rename(self, request: HttpRequest, pk: int) -> HttpResponse:
         question_set = self._own(request, pk)
-        name = " ".join(request.POST.get("name", "").split())[:100]
-        others = QuestionSet.objects.filter(client=question_set.client_id, name=name).exclude(pk=pk)
-        if not name or others.exists():
+        before, question_set.name = question_set.name, " ".join(request.POST.get("name", "").split())[:100]
+        try:
+            question_set.clean_fields()
+            with transaction.atomic():  # a savepoint: a name that is taken leaves the page's transaction whole
+                question_set.save(update_fields=["name"])
+        except (ValidationError, IntegrityError):
             messages.error(request, "Choose a name that no other set of this client has.")
-            return _to(question_set)
-        before, question_set.name = question_set.name, name
-        question_set.save(update_fields=["name"])
-        audit.note(request, "change", question_set, {"name": before}, {"name": name})
+        else:
+            audit.note(request, "change", question_set, {"name": before}, {"name": question_set.name})
         return _to(question_set)
 
     def run(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -189,9 +191,13 @@ class LabelledQuestionAdmin(DeskAdmin):
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         return _to(obj.question_set)
 
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        request.set_of_question = obj.question_set  # type: ignore[attr-defined]
+        super().delete_model(request, obj)
+
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         messages.success(request, "The question is deleted.")
-        return HttpResponseRedirect(reverse("admin:chat_questionset_changelist"))
+        return _to(request.set_of_question)  # type: ignore[attr-defined]
 
 
 @admin.register(EvaluationRun)

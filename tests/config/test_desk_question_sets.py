@@ -67,6 +67,26 @@ def test_a_set_is_made_filled_corrected_and_deleted(acme: Client, own: Browser) 
     ]  # fmt: skip
 
 
+def test_a_name_that_is_taken_is_refused_and_a_deleted_question_leads_back_to_its_set(
+    acme: Client, stranger: Client, own: Browser
+) -> None:
+    found, theirs = made(acme), made(stranger)
+    with client_scope(acme.pk):
+        QuestionSet.objects.create(name="Taken")
+        question = found.questions.first()
+    for name in ("Taken", " "):
+        page = own.post(url("rename", found), {"name": name}, follow=True).content.decode()
+        assert "Choose a name that no other set of this client has." in page
+    with client_scope(acme.pk):
+        assert sorted(QuestionSet.objects.values_list("name", flat=True)) == sorted([found.name, "Taken"])
+    own.post(url("rename", found), {"name": f"{theirs.name} and more"})
+    with client_scope(stranger.pk):
+        assert QuestionSet.objects.get().name == theirs.name
+    assert own.post(url("delete", question), {"post": "yes"})["Location"] == url("change", found)
+    with client_scope(acme.pk):
+        assert not LabelledQuestion.objects.filter(pk=question.pk).exists()
+
+
 def test_the_file_is_the_commands_own_format(acme: Client, own: Browser) -> None:
     found = made(acme)
     file = lambda text: SimpleUploadedFile("q.csv", text.encode())  # noqa: E731
