@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from billing import alerts, ledger, plans
 from billing.models import BillingEvent, Invoice, InvoiceLine, InvoiceNumber, Reservation, Subscription, UsageRecord
+from billing.money import money
 from billing.subscriptions import tier_at
 from billing.usage import DELIVERED, month_bounds, started_blocks
 from tenants.models import Client
@@ -69,13 +70,24 @@ def close(client: Client, month: date) -> Invoice | None:
         return None
 
 
-def credit(invoice: Invoice, amount_cents: int, reason: str) -> Invoice:
-    """A credit note over a part of an invoice, or all of it; ValueError for more than is left of it."""
+def creditable(invoice: Invoice) -> int:
+    """Cents of an invoice that no credit note has taken back yet. In a scope."""
+    if invoice.kind != Invoice.Kind.INVOICE:
+        return 0
+    noted = Invoice.objects.filter(credits=invoice).aggregate(total=Sum("total_cents"))["total"]
+    return max(0, invoice.total_cents + (noted or 0))
+
+
+def credit(invoice: Invoice, amount_cents: int, reason: str, *, left: int | None = None) -> Invoice:
+    """A credit note over a part of an invoice, or all of it; ValueError for more than is left of it, or where
+    something else than `left` is."""
     with client_scope(invoice.client_id):
         number = _next_number()  # its lock also orders two notes on one invoice
-        credited = -(invoice.credit_notes.aggregate(total=Sum("total_cents"))["total"] or 0)
-        if invoice.kind != Invoice.Kind.INVOICE or not 0 < amount_cents <= invoice.total_cents - credited:
-            raise ValueError(f"At most {max(0, invoice.total_cents - credited)} cents of {invoice} can be credited.")
+        found = creditable(invoice)
+        if left not in (None, found):
+            raise ValueError(f"{invoice} was credited meanwhile: {money(found, invoice.currency)} are left.")
+        if not 0 < amount_cents <= found:
+            raise ValueError(f"At most {money(found, invoice.currency)} of {invoice} can be credited.")
         note = Invoice.objects.create(
             number=number,
             kind=Invoice.Kind.CREDIT_NOTE,

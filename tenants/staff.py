@@ -42,8 +42,8 @@ PERMISSIONS: dict[str, set[str]] = {
     StaffMember.Role.BILLING: (
         _allowed("tenants", client=("view", "change"))
         | _allowed("billing", plan=WRITE, budget=WRITE, paymentaccount=WRITE, billingevent=("view", "change"))
-        | _allowed("billing", subscription=VIEW, usagehour=VIEW, usagerecord=VIEW, alert=VIEW, invoice=VIEW)
-        | _allowed("billing", invoiceline=VIEW)
+        | _allowed("billing", subscription=VIEW, usagehour=VIEW, usagerecord=VIEW, alert=VIEW)
+        | _allowed("billing", invoice=("view", "add"), invoiceline=VIEW)  # what is added is a credit note
         | {"tenants.change_terms", "tenants.see_costs", "tenants.see_activity"}
     ),
     StaffMember.Role.CLIENT: (

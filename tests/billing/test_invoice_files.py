@@ -1,4 +1,4 @@
-"""What support staff download."""
+"""What staff download of invoices, and write against them."""
 
 import csv
 import io
@@ -12,8 +12,9 @@ from pypdf import PdfReader
 
 from billing import invoices
 from billing.models import Invoice, UsageRecord
-from tenants.models import Client
+from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
+from tests.config.desk import browser_of
 
 
 @pytest.fixture
@@ -84,3 +85,30 @@ def test_a_download_is_for_staff(invoice: Invoice, client: Browser) -> None:
     assert client.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").status_code == 302
     client.force_login(User.objects.create_user("temp", password="x", is_staff=True))
     assert client.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").status_code in (403, 404)
+
+
+def test_an_invoice_is_answered_with_credit_notes_up_to_its_total(invoice: Invoice, acme: Client) -> None:
+    billing, own = browser_of("bill", StaffMember.Role.BILLING), browser_of("own", StaffMember.Role.CLIENT, acme)
+    page = f"/admin/billing/invoice/{invoice.pk}/change/"
+    path = f"/admin/billing/invoice/{invoice.pk}/credit/"
+    assert "up to 7.80 USD" in billing.get(page).content.decode()
+    assert "Credit note" not in own.get(page).content.decode()
+    note = {"amount": "2.30", "reason": "A bad day", "left": 780}
+    assert own.post(path, note).status_code == 403
+    made = billing.post(path, note, follow=True).content.decode()
+    assert "over -2.30 USD is written" in made and "A bad day" in made
+    refusals = {
+        "was credited meanwhile: 5.50 USD are left": note,  # the second click
+        "At most 5.50 USD": note | {"amount": "5.51", "left": 550},
+        "Amount: ": note | {"amount": "all of it"},
+        "Reason: ": note | {"reason": " "},
+        "decimal places": note | {"amount": "1.001"},
+    }
+    for why, sent in refusals.items():
+        assert why in billing.post(path, sent, follow=True).content.decode()
+    billing.post(path, note | {"amount": "5.50", "left": 550})
+    assert "up to" not in billing.get(page).content.decode()
+    with client_scope(acme.pk):
+        assert sorted(Invoice.objects.values_list("total_cents", flat=True)) == [-550, -230, 780]
+        (event, *_) = AuditEvent.objects.filter(action="credit").order_by("pk")
+    assert (event.actor, event.after["total"], event.after["reason"]) == ("bill", "-2.30 USD", "A bad day")

@@ -16,6 +16,7 @@ from billing import invoices, ledger, plans, subscriptions, usage
 from billing.ledger import Tokens
 from billing.limits import admit
 from billing.models import BillingEvent, Immutable, Invoice, Plan, Subscription, UsageRecord
+from billing.money import money
 from tenants.models import Client
 from tenants.scoping import client_scope
 
@@ -97,7 +98,7 @@ def test_an_invoice_is_the_sum_of_the_ledger(
             invoices.credit(invoice, cents, "goodwill")
             owed -= cents
         else:
-            with pytest.raises(ValueError, match=f"At most {owed} cents"):
+            with pytest.raises(ValueError, match=f"At most {money(owed, invoice.currency)}"):
                 invoices.credit(invoice, cents, "too much")
     with client_scope(client.pk):
         assert sum(Invoice.objects.values_list("total_cents", flat=True)) == owed

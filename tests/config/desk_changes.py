@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from billing.models import BillingEvent, Budget, PaymentAccount, Plan
+from billing.models import BillingEvent, Budget, Invoice, PaymentAccount, Plan
 from chat.models import Session
 from knowledge.models import Callback, Document
 from tenants.models import ApiKey, Client, WidgetConfig
@@ -84,7 +84,7 @@ def _of_plans() -> list[Change]:
 
 
 def _of_bills(rows: Any, client: Client) -> list[Change]:
-    budget, account, event = rows[Budget], rows[PaymentAccount], rows[BillingEvent]
+    budget, account, event, invoice = rows[Budget], rows[PaymentAccount], rows[BillingEvent], rows[Invoice]
     mine = {"client": client.pk}
     return [
         changed("billing.budget", budget.pk, {"monthly": "55"}, {"monthly": f"{budget.monthly}.00"},
@@ -95,6 +95,8 @@ def _of_bills(rows: Any, client: Client) -> list[Change]:
                 {"customer_id": account.customer_id}, {"customer_id": "c2"}),
         deleted("billing.paymentaccount", account.pk, {"customer_id": "c2"}),
         added("billing.paymentaccount", {**mine, "customer_id": "c3"}, {"customer_id": "c3"}),
+        Change("billing_invoice_credit", f"/admin/billing/invoice/{invoice.pk}/credit/",
+               {"amount": "0.01", "reason": "x", "left": invoice.total_cents}, "credit", {}, {"reason": "x"}),
         Change("billing.billingevent try_again", "/admin/billing/billingevent/", ticked(event, "try_again"),
                "try again", {"state": "failed"}, {"state": "pending"}),
     ]  # fmt: skip

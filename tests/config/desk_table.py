@@ -51,6 +51,7 @@ PAGES = {
     "client_ask": "SC",
     "auth_user_password_change": "",
     "billing_invoice_file": "BC",
+    "billing_invoice_credit": "B",
     "knowledge_document_upload": "SC",
     "knowledge_document_progress": "SC",
     "knowledge_document_erase_several": "SC",

@@ -1,18 +1,13 @@
-"""Plans, use and bills at the desk. The books are read there, never rewritten."""
+"""Plans, use and payments at the desk. The books are read there, never rewritten."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from billing.models import (
@@ -20,8 +15,6 @@ from billing.models import (
     BillingEvent,
     Budget,
     HourCount,
-    Invoice,
-    InvoiceLine,
     PaymentAccount,
     Plan,
     Subscription,
@@ -93,57 +86,6 @@ class AlertAdmin(ReadOnly, DeskAdmin):
     list_select_related = ("client",)
 
 
-class InvoiceLineInline(ReadOnly, TabularInline):
-    model = InvoiceLine
-    fields = readonly_fields = ("position", "kind", "description", "requests", "quantity", "amount")
-    extra = 0
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("invoice")
-
-    @display(description="Amount")
-    def amount(self, line: InvoiceLine) -> str:
-        return money(line.amount_cents, line.invoice.currency)
-
-
-@admin.register(Invoice)
-class InvoiceAdmin(ReadOnly, DeskAdmin):
-    list_display = ("number", "kind", "month", "client_name", "total", "issued", "files")
-    list_filter = ("kind", "month")
-    search_fields = ("number", "client_name")
-    fields = ("number", "kind", "client", "client_name", "month", "total", "credits", "reason", "issued", "files")
-    readonly_fields = fields
-    inlines = (InvoiceLineInline,)
-
-    @display(description="Total", ordering="total_cents")
-    def total(self, invoice: Invoice) -> str:
-        return money(invoice.total_cents, invoice.currency)
-
-    @display(description="Files")
-    def files(self, invoice: Invoice) -> str:
-        links = [reverse("admin:billing_invoice_file", args=(invoice.pk, kind)) for kind in ("pdf", "csv")]
-        return format_html('<a href="{}">PDF</a> <a href="{}">CSV</a>', *links)
-
-    def get_urls(self) -> list[URLPattern]:
-        file = path("<int:pk>/file.<str:kind>", self.admin_site.admin_view(self.file_view), name="billing_invoice_file")
-        return [file, *super().get_urls()]
-
-    def file_view(self, request: HttpRequest, pk: int, kind: str) -> HttpResponse:
-        """The invoice as a download, "pdf" or "csv"."""
-        from billing import invoice_files  # draws PDFs: half a second that every start would pay
-
-        invoice = get_object_or_404(Invoice.objects.select_related("credits"), pk=pk)
-        if not self.has_view_permission(request, invoice):
-            raise PermissionDenied
-        if kind == "pdf":
-            response = HttpResponse(invoice_files.as_pdf(invoice), content_type="application/pdf")
-        else:
-            response = HttpResponse(invoice_files.as_csv(invoice), content_type="text/csv; charset=utf-8")
-            kind = "csv"
-        response["Content-Disposition"] = f'attachment; filename="{invoice.number}.{kind}"'
-        return response
-
-
 @admin.register(PaymentAccount)
 class PaymentAccountAdmin(DeskAdmin):
     list_display = ("client", "customer_id")
@@ -175,9 +117,6 @@ class BillingEventAdmin(ReadOnly, DeskAdmin):
         return request.user.has_perm("billing.change_billingevent")
 
 
-# --- on a client's page ---------------------------------------------------------------------------------------------
-
-
 def _usage(request: HttpRequest, client: Client) -> dict[str, Any]:
     """The last days of the ledger's figures, and how much of the present hour is used."""
     now = timezone.now()
@@ -198,10 +137,4 @@ def _usage(request: HttpRequest, client: Client) -> dict[str, Any]:
     }
 
 
-def _invoices(request: HttpRequest, client: Client) -> dict[str, Any]:
-    invoices = list(Invoice.objects.filter(client=client)[:INVOICES_SHOWN])
-    return {"invoices": [(invoice, money(invoice.total_cents, invoice.currency)) for invoice in invoices]}
-
-
 add_panel(Panel("Usage", "admin/desk/usage.html", "tenants.see_activity", _usage, 50, "usage"))
-add_panel(Panel("Invoices", "admin/desk/invoices.html", "billing.view_invoice", _invoices, 60, "invoices"))
