@@ -91,6 +91,46 @@ def test_a_job_that_died_half_way_is_finished_by_the_next(acme: Client, monkeypa
     assert erasure.erase(acme.pk).finished == done.finished
 
 
+def test_what_a_job_erased_before_its_time_was_over_stays_erased(
+    acme: Client, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may have more rows than one transaction can delete in a job's time."""
+    for client in (acme, stranger):
+        for _ in range(5):
+            furnish(client)
+    erasure.request_erasure(acme.pk)
+    monkeypatch.setattr(erasure, "ROWS", 2)
+    erase_rows, times = erasure._erase_rows, []
+
+    def killed(model: Any, client_id: uuid.UUID) -> int:
+        if model is Message:
+            times.append(model)
+            if len(times) == 3:
+                raise SystemExit
+        return erase_rows(model, client_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, "_erase_rows", killed)
+        with pytest.raises(SystemExit):
+            erasure.erase(acme.pk)
+    assert holdings(acme)["Message"] == 1
+    done = erasure.erase(acme.pk)
+    assert done.before["chat.Message"] == 5 and not any(done.after.values())
+    assert holdings(stranger)["Message"] == 5
+
+
+def test_an_erasure_that_fails_holds_up_no_other(
+    acme: Client, stranger: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMBEDDED = True
+    for client in (acme, stranger):
+        erasure.request_erasure(client.pk)
+    Erasure.objects.update(due=None)
+    erasure.register("vectors", lambda client_id: int(client_id == acme.pk), lambda client_id: None)
+    assert erasure.resume() == 2
+    assert list(Client.objects.all()) == [acme]
+
+
 def test_what_will_not_go_is_not_called_gone(acme: Client) -> None:
     erasure.register("vectors", lambda client_id: 1, lambda client_id: None)
     erasure.request_erasure(acme.pk)
