@@ -75,7 +75,7 @@ def reserve(request_id: str, client: Client, admission: Admission, *, hold: Deci
     if place is None:
         raise refusal(client, limit, admission.hour)
     included = None if refuses else limit
-    statements.insert(Reservation, {"request_id": request_id, "at": admission.at, "included": included, "hold": held})
+    statements.write(Reservation, {"request_id": request_id, "at": admission.at, "included": included, "hold": held})
     alerts.notice(client, admission.hour, place, limit)
 
 
@@ -116,7 +116,7 @@ def record(
     budgets.settle(reservation, values["cost"])
     _count_delivered(values, reservation.included)
     # One statement and no savepoint: whoever had the reservation is the only one to write this id.
-    statements.insert(UsageRecord, {"request_id": request_id, **values}, ignore_conflicts=True)
+    statements.write(UsageRecord, {"request_id": request_id, **values}, ignore_conflicts=True)
     return True
 
 
@@ -129,7 +129,7 @@ def release(request_id: str, *, error: bool = False, latency_ms: int | None = No
     hourcount.give_back(_hour(reservation.at))
     if error:
         row = {"request_id": request_id, "at": reservation.at, "failed": True, "latency_ms": latency_ms}
-        statements.insert(UsageRecord, row, ignore_conflicts=True)
+        statements.write(UsageRecord, row, ignore_conflicts=True)
     return True
 
 

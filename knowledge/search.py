@@ -99,7 +99,7 @@ def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.U
 
 def _load(client_id: uuid.UUID, ranked: Sequence[tuple[uuid.UUID, float]], limit: int) -> list[Passage]:
     """Passages of the rows behind the points. Rows are the truth: a point without a live row is passed over."""
-    with client_scope(client_id):
+    with client_scope(client_id, in_haste=True):
         return select(_live(ranked, 2 * limit), limit, _between)
 
 

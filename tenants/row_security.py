@@ -10,6 +10,7 @@ in a pooled connection opens another client's rows. On SQLite there is no such b
 import hashlib
 import hmac
 import time
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +31,8 @@ def open_scope(scope: str) -> None:
     issued = int(time.time())
     signature = hmac.digest(process_key(settings.SECRET_KEY), f"{scope}@{issued}".encode(), "sha256")
     raw = connection.connection
-    with connection.wrap_database_errors, raw.pipeline(), _plain_cursor(raw) as cursor:
+    together = nullcontext() if raw.pgconn.pipeline_status else raw.pipeline()  # leaving an inner one would wait
+    with connection.wrap_database_errors, together, _plain_cursor(raw) as cursor:
         cursor.execute("SELECT tenancy.enter(%s, %s, %s)", (scope, issued, signature))
 
 

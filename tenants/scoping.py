@@ -8,7 +8,7 @@ On PostgreSQL the database itself is told of the scope too (tenants/row_security
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from django.db import connection, models, transaction
 from django.db.models import Func
 from django.db.models.lookups import Exact
 
-from tenants import row_security
+from tenants import round_trips, row_security
 
 
 class NoClientInScope(RuntimeError):
@@ -39,13 +39,16 @@ _scope: ContextVar[uuid.UUID | _Everyone | None] = ContextVar("client_scope", de
 
 
 @contextmanager
-def client_scope(client_id: uuid.UUID | str) -> Iterator[uuid.UUID]:
-    """Work on one client's rows, in one transaction. A scope of another client can't be nested in it."""
+def client_scope(client_id: uuid.UUID | str, *, in_haste: bool = False) -> Iterator[uuid.UUID]:
+    """Work on one client's rows, in one transaction. A scope of another client can't be nested in it.
+
+    `in_haste`: a visitor waits, and the block asks by tenants/statements.py (see tenants/round_trips.py).
+    """
     client_id = client_id if isinstance(client_id, uuid.UUID) else uuid.UUID(str(client_id))
     outer = _scope.get()
     if isinstance(outer, uuid.UUID) and outer != client_id:
         raise WrongClient("another client is in scope")
-    with _entered(client_id):
+    with _entered(client_id, in_haste):
         yield client_id
 
 
@@ -59,10 +62,11 @@ def unscoped(reason: str) -> Iterator[None]:
 
 
 @contextmanager
-def _entered(scope: uuid.UUID | _Everyone) -> Iterator[None]:
+def _entered(scope: uuid.UUID | _Everyone, in_haste: bool = False) -> Iterator[None]:
     outer = _scope.get()
     told_already = connection.in_atomic_block and _for_database(outer) == _for_database(scope)
-    with transaction.atomic():
+    saves = in_haste and connection.vendor == "postgresql" and not connection.in_atomic_block
+    with transaction.atomic(), round_trips.saved() if saves else nullcontext():
         if not told_already:
             _tell_database(scope)
         token = _scope.set(scope)

@@ -17,6 +17,7 @@ from typing import Any
 from django.db import connection, models
 from django.utils import timezone
 
+from tenants import round_trips
 from tenants.models import Client
 from tenants.scoping import ClientOwned, WrongClient, current_client
 
@@ -46,10 +47,14 @@ def part(model: Model, name: str, start: int, end: int, **where: Any) -> str:
 
 def insert(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> list[Any]:
     """Write rows; fields that are not given have their defaults. The keys of what was written."""
-    client_id = _client()
-    keyed = _key(model).name in rows[0]
-    values = [value for row in rows for value in _row_values(model, row, client_id, keyed)]
-    return [key for (key,) in run(_insertion(model, len(rows), keyed, ignore_conflicts, connection.vendor), values)]
+    sql, values = _insertion_of(model, rows, ignore_conflicts)
+    return [key for (key,) in run(f"{sql} RETURNING {_quoted(_key(model).column)}", values)]
+
+
+def write(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> None:
+    """`insert`, where nobody asks for the keys."""
+    with _executed(*_insertion_of(model, rows, ignore_conflicts)):
+        pass
 
 
 def insert_many(model: type[ClientOwned], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -71,6 +76,13 @@ def insert_many(model: type[ClientOwned], rows: Sequence[Mapping[str, Any]]) -> 
 
 def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> int:
     """Change the rows that `where` describes; how many there were."""
+    with round_trips.waited_for():
+        changed = update_unseen(model, changes, **where)
+    return changed()
+
+
+def update_unseen(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> Callable[[], int]:
+    """`update`; how many there were can be asked when the transaction has ended, and not before."""
     _refuse_write_once(model)
     _refuse_others(model, changes, _client())
     if any(_is_reference(_field(model, name)) for name in changes):
@@ -79,7 +91,8 @@ def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -
     assignments = ", ".join(f"{_quoted(_field(model, name).column)} = %s" for name in changes)
     new = [_stored(_field(model, name), value) for name, value in changes.items()]
     with _executed(f"UPDATE {_table(model)} SET {assignments} WHERE {conditions}", [*new, *values]) as cursor:
-        return cursor.rowcount
+        now = cursor.rowcount  # closing a cursor forgets it
+    return lambda: now if now >= 0 else cursor.rowcount  # below zero: under way
 
 
 def take(model: type[ClientOwned], *names: str, **where: Any) -> tuple[Any, ...] | None:
@@ -133,6 +146,14 @@ def _where(model: Model, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
     return " AND ".join(conditions), values
 
 
+def _insertion_of(
+    model: type[ClientOwned], rows: Sequence[Mapping[str, Any]], ignore_conflicts: bool
+) -> tuple[str, list[Any]]:
+    client_id, keyed = _client(), _key(model).name in rows[0]
+    values = [value for row in rows for value in _row_values(model, row, client_id, keyed)]
+    return _insertion(model, len(rows), keyed, ignore_conflicts, connection.vendor), values
+
+
 @functools.lru_cache(maxsize=64)
 def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, vendor: str) -> str:
     fields = _written(model, keyed)
@@ -140,7 +161,7 @@ def _insertion(model: Model, rows: int, keyed: bool, ignore_conflicts: bool, ven
     columns = ", ".join(_quoted(field.column) for field in fields)
     conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     values = ", ".join([f"({row})"] * rows)
-    return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict} RETURNING {_quoted(_key(model).column)}"
+    return f"INSERT INTO {_table(model)} ({columns}) VALUES {values}{conflict}"
 
 
 @functools.lru_cache(maxsize=64)

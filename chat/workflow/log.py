@@ -52,7 +52,7 @@ def reserve(question: Question) -> Reserved:
 
     Raises Repeated, or ApiError IDEMPOTENCY_CONFLICT, RATE_LIMITED or QUOTA_EXCEEDED.
     """
-    with client_scope(question.client.pk):
+    with client_scope(question.client.pk, in_haste=True):
         version = _knowledge_version(question)
         if failed := _failed_before(question):
             return _again(question, failed, version)
@@ -88,7 +88,7 @@ def refuse_repetition(question: Question) -> bool:
 def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:
     """Complete the reserved row and settle the ledger in one transaction; False when that was done before."""
     usage = total_usage(result)
-    with client_scope(client_id):
+    with client_scope(client_id, in_haste=True):
         row = {
             "outcome": result.outcome,
             "text": result.text,
@@ -102,7 +102,7 @@ def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:
             "last_token_ms": result.last_token_ms,
         }
         open_row = {"trace_id": trace_id, "role": Message.Role.ASSISTANT, "outcome": Outcome.RUNNING}
-        done = statements.update(Message, row, **open_row)
+        completed = statements.update_unseen(Message, row, **open_row)
         if not result.billed:
             ledger.release(str(trace_id), error=result.outcome == Outcome.FAILED, latency_ms=result.last_token_ms)
         else:
@@ -113,7 +113,7 @@ def complete(trace_id: uuid.UUID, client_id: uuid.UUID, result: Result) -> bool:
                 cached=result.cached,
                 latency_ms=result.last_token_ms,
             )
-    return bool(done)
+    return bool(completed())
 
 
 def total_usage(result: Result) -> Usage:
@@ -245,7 +245,7 @@ def _write_turn(question: Question, session: Session) -> None:
     answer = {"outcome": Outcome.RUNNING, "idempotency_key": question.idempotency_key}
     if question.idempotency_key:
         answer["request_hash"] = request_hash(question)
-    statements.insert(
+    statements.write(
         Message,
         {**turn, "role": Message.Role.VISITOR, "text": question.text},
         {**turn, "role": Message.Role.ASSISTANT, **answer},
