@@ -40,6 +40,7 @@ def weather(directory: Path, settings: Any, *, requests: int, at_once: int, kill
             "ANSWER_CACHE_SECONDS": "0",
             "ANSWER_TIMEOUT": "120",  # a busy machine is not what is tried here
             "LLM_FIRST_TOKEN_TIMEOUT": "100",
+            "ANSWER_FIRST_TOKEN_TIMEOUT": "100",
             "SESSION_REQUESTS_PER_MINUTE": "0",
             "ADDRESS_REQUESTS_PER_MINUTE": "0",
             "CLIENT_ANSWERS_AT_ONCE": "0",
