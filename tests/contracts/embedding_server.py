@@ -60,65 +60,71 @@ def good_answer(texts: list[str], as_lists: bool = False) -> dict[str, Any]:
     return {"object": "list", "data": rows, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, provider: Provider):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.provider = provider
+        provider.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections that a test has reset or left are no news."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    server: Server
+
+    def setup(self) -> None:
+        super().setup()
+        with self.server.provider.lock:
+            self.server.provider.connections += 1
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        provider = self.server.provider
+        with provider.lock:
+            provider.requests.append(body | {"_path": self.path, "_key": self.headers["Authorization"]})
+            provider.in_flight += 1
+            provider.most_in_flight = max(provider.most_in_flight, provider.in_flight)
+            bad = provider.script.pop(0) if provider.script else None
+        try:
+            self.answer(body["input"], bad)
+        finally:
+            with provider.lock:
+                provider.in_flight -= 1
+
+    def answer(self, texts: list[str], bad: Bad | None) -> None:
+        time.sleep(bad.hang if bad else self.server.provider.delay)
+        if bad and bad.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        if bad is None and len(texts) > self.server.provider.most_texts:
+            bad = Bad(413, {"error": {"message": "batch too large"}})
+        body = good_answer(texts, self.server.provider.as_lists) if bad is None or bad.body is None else bad.body
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(bad.status if bad else 200)
+        for name, value in {"Content-Length": str(len(data)), **(bad.headers if bad else {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = bool(bad and bad.leaves)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
 @contextmanager
 def embedding_provider() -> Iterator[Provider]:
-    provider = Provider()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 1 << 16
-
-        def setup(self) -> None:
-            super().setup()
-            with provider.lock:
-                provider.connections += 1
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with provider.lock:
-                provider.requests.append(body | {"_path": self.path, "_key": self.headers["Authorization"]})
-                provider.in_flight += 1
-                provider.most_in_flight = max(provider.most_in_flight, provider.in_flight)
-                bad = provider.script.pop(0) if provider.script else None
-            try:
-                self.answer(body["input"], bad)
-            finally:
-                with provider.lock:
-                    provider.in_flight -= 1
-
-        def answer(self, texts: list[str], bad: Bad | None) -> None:
-            time.sleep(bad.hang if bad else provider.delay)
-            if bad and bad.reset:
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-                self.connection.close()
-                return
-            if bad is None and len(texts) > provider.most_texts:
-                bad = Bad(413, {"error": {"message": "batch too large"}})
-            body = good_answer(texts, provider.as_lists) if bad is None or bad.body is None else bad.body
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(bad.status if bad else 200)
-            for name, value in {"Content-Length": str(len(data)), **(bad.headers if bad else {})}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-            self.close_connection = bool(bad and bad.leaves)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Connections that a test has reset or left are no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    provider.url = f"http://127.0.0.1:{server.server_port}/v1"
+    server = Server(Provider())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield provider
+        yield server.provider
     finally:
         server.shutdown()
         server.server_close()
