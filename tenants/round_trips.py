@@ -28,7 +28,7 @@ def saved() -> Iterator[None]:
         pipeline.enter_context(raw.pipeline())
         with connection.execute_wrapper(end):
             yield
-        if raw.pgconn.pipeline_status:
+        if raw.pgconn.pipeline_status and not connection.needs_rollback:
             Cursor(raw).execute("COMMIT")
 
 

@@ -50,6 +50,9 @@ def test_nothing_is_left_of_a_block_that_raises(acme: Client) -> None:
     with pytest.raises(KeyError), client_scope(acme.pk, in_haste=True):
         write("a")
         raise KeyError
+    with client_scope(acme.pk, in_haste=True):
+        write("b")
+        transaction.set_rollback(True)
     assert sessions(acme) == [] and not is_waiting()
 
 
