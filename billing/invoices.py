@@ -133,7 +133,7 @@ def overage_lines(month: date) -> list[Line]:
     return [
         Line(
             InvoiceLine.Kind.OVERAGE,
-            f"Overage on {hour['start']:%d %B %Y, %H:00} UTC: {hour['count']} requests",
+            f"Overage on {hour['start']:%d %B %Y, %H:00} UTC: {hour['count']} request{'s' * (hour['count'] != 1)}",
             started_blocks(hour["count"]) * hour["price"],
             started_blocks(hour["count"]),
             hour["count"],

@@ -33,6 +33,7 @@ class InvoiceLineInline(ReadOnly, TabularInline):
     model = InvoiceLine
     fields = readonly_fields = ("position", "kind", "description", "requests", "quantity", "amount")
     extra = 0
+    hide_title = True
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("invoice")

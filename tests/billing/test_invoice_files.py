@@ -51,7 +51,13 @@ def test_pdf_and_csv_hold_every_line(invoice: Invoice, staff: Browser, settings:
     text = "\n".join(page.extract_text() for page in pages)
     assert len(pages) == 2
     assert text.count("Overage on") == 40
-    for fact in (f"Invoice {invoice.number}", "Chat & Sons, 1 High Street", "October 2026", "7.80 USD"):
+    for fact in (
+        f"Invoice {invoice.number}",
+        "00:00 UTC: 1 request",
+        "Chat & Sons, 1 High Street",
+        "October 2026",
+        "7.80 USD",
+    ):
         assert fact in text
     assert staff.get(f"/admin/billing/invoice/{invoice.pk}/file.pdf").content == pdf.content
 
