@@ -56,5 +56,5 @@ def _number(statement: str, client_id: uuid.UUID, hour: datetime, *arguments: in
     """What the statement returns, or None."""
     fields = {field.name: field for field in HourCount._meta.concrete_fields}
     client = fields["client"].get_db_prep_save(client_id, connection)
-    found = statements.run(statement, [client, fields["hour"].get_db_prep_save(hour, connection), *arguments])
+    found = statements.by_hand(statement, [client, fields["hour"].get_db_prep_save(hour, connection), *arguments])
     return found[0][0] if found else None

@@ -27,7 +27,7 @@ Model = type[models.Model]
 def select(model: Model, names: Sequence[str], **where: Any) -> list[tuple[Any, ...]]:
     """The fields `names` of the rows that `where` describes: fields by name, each with a value or a list of values."""
     conditions, values = _where(model, where)
-    rows = run(f"SELECT {_columns(model, names)} FROM {_table(model)} WHERE {conditions}", values)
+    rows = by_hand(f"SELECT {_columns(model, names)} FROM {_table(model)} WHERE {conditions}", values)
     return [_read(model, tuple(names), row) for row in rows]
 
 
@@ -41,14 +41,14 @@ def part(model: Model, name: str, start: int, end: int, **where: Any) -> str:
     """The characters from `start` to before `end` of a text field; empty when there is no such row."""
     conditions, values = _where(model, where)
     text = f"substr({_columns(model, (name,))}, %s, %s)"
-    rows = run(f"SELECT {text} FROM {_table(model)} WHERE {conditions}", [start + 1, end - start, *values])
+    rows = by_hand(f"SELECT {text} FROM {_table(model)} WHERE {conditions}", [start + 1, end - start, *values])
     return rows[0][0] if rows else ""
 
 
 def insert(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> list[Any]:
     """Write rows; fields that are not given have their defaults. The keys of what was written."""
     sql, values = _insertion_of(model, rows, ignore_conflicts)
-    return [key for (key,) in run(f"{sql} RETURNING {_quoted(_key(model).column)}", values)]
+    return [key for (key,) in by_hand(f"{sql} RETURNING {_quoted(_key(model).column)}", values)]
 
 
 def write(model: type[ClientOwned], *rows: Mapping[str, Any], ignore_conflicts: bool = False) -> None:
@@ -99,7 +99,7 @@ def take(model: type[ClientOwned], *names: str, **where: Any) -> tuple[Any, ...]
     """Delete the one row that `where` describes and return its fields `names`. Of two who ask at once one gets it."""
     _refuse_write_once(model)
     conditions, values = _where(model, where)
-    rows = run(f"DELETE FROM {_table(model)} WHERE {conditions} RETURNING {_columns(model, names)}", values)
+    rows = by_hand(f"DELETE FROM {_table(model)} WHERE {conditions} RETURNING {_columns(model, names)}", values)
     return _read(model, names, rows[0]) if rows else None
 
 
@@ -110,7 +110,7 @@ def _client() -> uuid.UUID:
     return client_id
 
 
-def run(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+def by_hand(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
     """What a statement returns that the models can't compose; its values are as the database has them."""
     with _executed(sql, values) as cursor:
         return cursor.fetchall()

@@ -87,13 +87,13 @@ def test_an_answer_is_one_trace_under_the_id_that_the_visitor_sees(product: Prod
     spans = collector.of(answer["traceId"], 8)
     by_id = {span.span_id: span.name for span in spans}
     assert sorted((span.name, by_id.get(span.parent_span_id, "")) for span in spans) == [
-        ("embed", "retrieve"),
+        ("embed", "request"),
         ("generate", "request"),
-        ("index", "retrieve"),
+        ("index", "request"),
         ("log", "request"),
         ("request", ""),
         ("retrieve", "request"),
-        ("rows", "retrieve"),
+        ("rows", "request"),
         ("understand", "request"),
     ]
     assert all(span.end_time_unix_nano >= span.start_time_unix_nano > 0 for span in spans)

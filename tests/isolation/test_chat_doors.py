@@ -11,6 +11,7 @@ import pytest
 from channels.routing import URLRouter
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 
+from billing import budgets, plans
 from billing.models import UsageRecord
 from chat import answers, caretaker, routing, tapes
 from chat.models import Message, Session
@@ -128,6 +129,8 @@ async def test_a_foreign_id_makes_the_doors_ask_what_one_that_nobody_has_makes_t
         "chat.watch.CHECK_SECONDS",
     ):
         monkeypatch.setattr(remembered, 3600)
+    plans.forget()
+    budgets.forget()
     told, asked = 0, list[str]()
     listen_to(asked, monkeypatch)
     for route in CONSUMERS:
