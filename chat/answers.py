@@ -27,6 +27,7 @@ from tenants.threads import in_thread
 from tenants.visitors import session_token
 
 Outcome = Message.Outcome
+WHOLE = (Outcome.ANSWERED, Outcome.REFUSED, Outcome.GREETED)
 FIRST_FOLLOWER_SECONDS = 1.0  # until the door that asked follows; it may have gone meanwhile
 _running: set[asyncio.Task] = set()  # answers of this process, until their rows are completed
 metrics.RUNNING.set_function(lambda: len(_running))
@@ -208,9 +209,10 @@ def _to_a_person(tape: Tape, person: str, text: str) -> list[Event]:
 
 
 async def _replay(answer: Message) -> Tape:
-    """The tape of an earlier answer: its own while it is kept, else one made from its row."""
+    """The tape of an earlier answer: its own while it is kept, else one made from its row. So also where its process
+    died after the row was completed, and before it had written down that the answer is whole."""
     tape = await tapes.find(answer.client_id, answer.trace_id)
-    if tape is not None:
+    if tape is not None and (tape.whole or answer.outcome not in WHOLE):
         return tape
     tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)
     if answer.role == Message.Role.VISITOR:

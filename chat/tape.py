@@ -62,6 +62,10 @@ class Tape:
         return bool(self.events) and self.events[-1].final
 
     @property
+    def whole(self) -> bool:
+        return self.finished and self.events[-1].name == "done"
+
+    @property
     def followed(self) -> bool:
         return self._followers > 0
 

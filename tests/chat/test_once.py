@@ -42,6 +42,20 @@ async def test_the_same_key_replays_the_answer_and_is_billed_once(
     assert (await chat(stranger_key, {"message": "Another?"}, idempotency_key="k")).status == 200
 
 
+async def test_an_answer_whose_process_died_before_it_wrote_down_the_end_is_repeated_from_its_row(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    first = await chat(acme_key, idempotency_key="k")
+    trace_id = uuid.UUID(first.json["traceId"])
+    await tapes.discard(shop.pk, trace_id)
+    begun = fields_of([Event("start", {}), Event("chunk", "You have")])
+    owner = {"owner": "dead", "session": first.json["sessionId"]}
+    await tapes.client().xadd(key_of(shop.pk, trace_id), begun | owner, id="2-0")
+    again = await chat(acme_key, idempotency_key="k")
+    assert (again.status, again.json) == (200, first.json)
+    assert len((await books(shop))[0]) == len(provider.requests) == 1
+
+
 async def test_a_full_hour_still_repeats_what_was_answered(shop: Client, acme_key: str, provider: LlmServer) -> None:
     await in_thread(lambda: Client.objects.filter(pk=shop.pk).update(hourly_limit=1, hard_cap=True))
     first = await chat(acme_key, idempotency_key="k")
