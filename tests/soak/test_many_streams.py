@@ -13,6 +13,7 @@ BYTES_A_STREAM = 200_000
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_five_hundred_streams_for_three_minutes() -> None:
     with stage.workplace() as directory, stage.provider(directory, FIRST, GAP, PIECES) as provider:
         limits = {"ADDRESS_REQUESTS_PER_MINUTE": "0", "VISITOR_ANSWERS_AT_ONCE": "0"}
