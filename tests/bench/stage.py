@@ -97,23 +97,32 @@ def relay(directory: Path, provider_port: int) -> Iterator[Served]:
 def environment(directory: Path, provider_port: int, **extra: str) -> Iterator[dict[str, str]]:
     """Settings of a product on a PostgreSQL and a Redis of its own, answering through the fake provider."""
     with services.postgres(directory / "postgres") as database, services.redis(directory / "redis") as redis:
-        settings = {
-            **{name: value for name, value in os.environ.items() if name not in ("QDRANT_URL", "DATABASE_OWNER_URL")},
+        addresses = {
             "DATABASE_URL": services.with_role(database, "support_chat_bench", "bench"),
             "DATABASE_OWNER_URL": database,
             "REDIS_URL": redis,
-            "DATA_DIR": str(directory / "var"),
-            "ENV_FILE": str(directory / ".env"),
-            "SECRET_KEY": "bench-" + "k" * 50,
-            "INTERNAL_API_SECRET": "bench-secret-0123456789-abcdefghijkl",
-            "OPENAI_BASE_URL": f"http://127.0.0.1:{provider_port}/v1",
-            "EMBEDDING_MODEL": "all-minilm-l6-v2",
-            "SESSION_REQUESTS_PER_MINUTE": "0",
-            "LOG_LEVEL": "WARNING",
-            **extra,
         }
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=settings, check=True)
-        yield settings
+        yield migrated(directory, provider_port, **addresses, **extra)
+
+
+def migrated(directory: Path, provider_port: int, **extra: str) -> dict[str, str]:
+    """Settings of a product that is ready to start; on the embedded default where `extra` names no services."""
+    elsewhere = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "QDRANT_URL")
+    settings = {
+        **{name: value for name, value in os.environ.items() if name not in elsewhere},
+        "DATA_DIR": str(directory / "var"),
+        "ENV_FILE": str(directory / ".env"),
+        "SECRET_KEY": "bench-" + "k" * 50,
+        "INTERNAL_API_SECRET": "bench-secret-0123456789-abcdefghijkl",
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{provider_port}/v1",
+        "EMBEDDING_MODEL": "all-minilm-l6-v2",
+        "SESSION_REQUESTS_PER_MINUTE": "0",
+        "LOG_LEVEL": "WARNING",
+        **extra,
+    }
+    directory.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=settings, check=True)
+    return settings
 
 
 @contextlib.contextmanager
