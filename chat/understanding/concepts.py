@@ -40,6 +40,8 @@ _CONCEPTS = {
     "pedido encomenda",
     "abroad": "abroad international overseas worldwide foreign ausland international étranger extranjero "
     "internacional exterior",
+    "europe": "eu europe european europa europäisch europäische europäischen ue européenne européen europea europeo "
+    "europeia",
 }
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """`bonus` is added to the score of a sentence that names such a thing; one that doesn't is multiplied by `miss`."""
+    """`bonus` is added to the score of a sentence that names such a thing; one that doesn't is multiplied by `miss`.
+    `says` is the concept that it stands for without naming it ("9:00 to 17:00" are opening hours)."""
 
     asked: re.Pattern[str]
     answer: re.Pattern[str]
     bonus: float
     miss: float
+    says: str = ""
 
 
 def kinds_of(question: str) -> list[Kind]:
@@ -45,23 +47,30 @@ _DURATION = Kind(
         "wie (?:lange?|schnell)|wie ?viele (?:tage|wochen)|frist|combien de (?:temps|jours)|délai",
         "cuánto (?:tiempo|tarda)|cuántos días|plazo|quanto tempo|prazo",
     ),
-    re.compile(rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s*(?:日|週|か?月|年|時間|天|周|个月)", re.I),
-    bonus=0.15,
-    miss=0.75,
-)
-_PRICE = Kind(
-    _any(
-        "how much (?:is|are|does|do|for|will)|costs?|prices?|fees?|expensive",
-        "koste[tn]?|preise?|gebühr(?:en)?|was kostet|coûte|combien coûte|prix|cuesta|precios?|custa|preços?",
-    ),
     re.compile(
-        r"[€$£¥]\s*\d|\d\s*(?:[€$£¥%円元]|euros?\b|eur\b|usd\b|dollars?\b|pounds?\b|cents?\b|chf\b|franken\b)|"
-        r"\b(?:free|kostenlos|kostenfrei|gratis|gratuit(?:e?s?|[ao]s?)|million|billion)\b",
+        rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s*(?:日|週|か?月|年|時間|天|周|个月)|"
+        r"\b(?:next|same) (?:working |business )?day\b|\b(?:am )?(?:nächsten|selben) (?:werk)?tag\b|"
+        r"\b(?:le )?(?:lendemain|jour même)\b|\b(?:al )?(?:día siguiente|dia seguinte)\b",
         re.I,
     ),
     bonus=0.15,
+    miss=0.75,
+)
+_PRICE_ASKED = _any(
+    "how much (?:is|are|does|do|for|will)|costs?|prices?|fees?|expensive",
+    "koste[tn]?|preise?|gebühr(?:en)?|was kostet|coûte|combien coûte|prix|cuesta|precios?|custa|preços?",
+)
+_SUM = (
+    r"[€$£¥]\s*\d|\d\s*(?:[€$£¥%円元]|euros?\b|eur\b|usd\b|gbp\b|dollars?\b|pounds?\b|cents?\b|chf\b|franken\b)|"
+    r"\b(?:price|cost|charge|fee|preis|prix|precio|preço)\b[^:;]{0,20}:\s*\d|\b[mb]illion\b"
+)
+_PRICE = Kind(
+    _PRICE_ASKED,
+    re.compile(rf"{_SUM}|\b(?:free|kostenlos|kostenfrei|gratis|gratuit(?:e?s?|[ao]s?))\b", re.I),
+    bonus=0.15,
     miss=0.40,
 )
+_FIGURE = Kind(_PRICE_ASKED, re.compile(_SUM, re.I), bonus=0.0, miss=0.85)  # "free" is an answer, a sum a better one
 _TIME = Kind(
     _any(
         "what time|opening hours|business hours|when|wann|öffnungszeiten|geöffnet",
@@ -74,6 +83,25 @@ _TIME = Kind(
     ),
     bonus=0.08,
     miss=0.85,
+)
+_OPENING = Kind(
+    _any(
+        "opening (?:hours|times)|business hours|(?:are|is) .{0,40}\\bopen|when do .{0,40}\\b(?:open|close)",
+        "öffnungszeiten|geöffnet|horaires|ouverte?s?|horario|abiert[ao]s?|abert[ao]s?",
+    ),
+    re.compile(rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr|h)\b)|\b(?:{_DAY})\b|\b24/7\b", re.I),
+    bonus=0.20,
+    miss=0.60,
+    says="@open",
+)
+_MANNER = Kind(
+    _any(
+        "how (?:do|can|should|would|must) (?:i|we|you)|how to|what must i do|wie (?:kann|muss|soll|mache) (?:ich|man)",
+        "comment (?:puis-je|faire|dois-je|peut-on)|cómo (?:puedo|debo|se)|como (?:posso|devo)",
+    ),
+    re.compile(r"^(?!\W*\w[^:;.!?]{0,40}: [^;]*; )", re.S),  # "name: Wax; price: 9.50; ..." tells nobody what to do
+    bonus=0.0,
+    miss=0.75,
 )
 _AMOUNT = Kind(
     _any(
@@ -93,4 +121,15 @@ _CONTACT = Kind(
     bonus=0.20,
     miss=0.70,
 )
-_KINDS = (_DURATION, _PRICE, _TIME, _AMOUNT, _CONTACT)
+_KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _CONTACT)
+_WHETHER_THERE_IS = _any(
+    "^(?:do|does) (?:you|they|your \\w+) (?:also |still )?(?:sell|have|stock|offer|carry|make|provide|accept)",
+    "^(?:is|are) there|^(?:habt ihr|haben sie|verkauft ihr|verkaufen sie|gibt es)|^(?:avez-vous|vendez-vous|y a-t-il)",
+    "^¿?(?:tienen|tenéis|venden|hay)|^(?:têm|vendem)",
+)
+
+
+def asked_to_exist(question: str) -> str:
+    """ "skis?" of "Do you sell skis?": what does not speak of skis does not answer. Nothing of any other question."""
+    found = _WHETHER_THERE_IS.search(question.strip())
+    return question.strip()[found.end() :] if found else ""

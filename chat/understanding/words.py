@@ -62,6 +62,7 @@ def _stem(word: str) -> str:
         return word
     for ending, least in (
         ("ies", 5),
+        ("able", 7),
         ("ing", 6),
         ("ed", 5),
         ("es", 5),

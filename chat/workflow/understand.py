@@ -5,7 +5,8 @@ import asyncio
 
 from chat import answer_cache, llms, metrics
 from chat.models import Message
-from chat.understanding.followups import depends, rewritten
+from chat.understanding.dependence import depends
+from chat.understanding.followups import rewritten
 from chat.understanding.language import greeting, language_of
 from chat.workflow.state import Question, Run, State
 from knowledge import search

@@ -91,6 +91,66 @@ async def test_a_question_without_an_answer_is_refused_without_a_word(question: 
     assert (text, sources, stream.stop) == ("", [], "refusal")
 
 
+POLICY = [
+    passage(
+        "Some items have their own period:\n"
+        "• Boots and shoes: 60 days. Boots may be returned within 60 days of delivery if they are unworn.\n"
+        "• Tents and sleeping bags: 30 days, if they were not used outdoors.\n"
+        "• Gift cards: cannot be returned.\n\n"
+        "If an item arrives damaged, we refund the full price, including delivery, and the return is free.\n\n"
+        "Delivery times and charges\n\n"
+        "Orders placed before 14:00 on a working day leave our warehouse the same day.\n\n"
+        "Destination; Time; Charge\n"
+        "Destination: United Kingdom, standard; Time: 2 to 3 working days; Charge: 3.95 pounds\n"
+        "Destination: United Kingdom, express; Time: next working day; Charge: 7.95 pounds\n"
+        "Destination: European Union; Time: 4 to 7 working days; Charge: 9.95 pounds\n\n"
+        "Shops\n\n"
+        "• Leeds, 12 Kirkgate: Monday to Saturday 9:30 to 18:00.\n"
+        "For your own safety we cannot sell ropes again once the seal is open.",
+        number=0,
+        title="Returns and shipping",
+        score=0.9,
+    ),
+    passage(
+        "name: Summit 2 tent; category: Tents; price (GBP): 429.00; waterproof: yes\n"
+        "name: Ridge boot; category: Boots; price (GBP): 189.00; waterproof: yes",
+        number=1,
+        title="products.csv",
+        score=0.7,
+    ),
+    passage(
+        "Is there a student discount?\n\nYes. Students get 10 % off.\n\n"
+        "Wax leather boots when water no longer forms drops on them, and they stay waterproof.",
+        number=2,
+        title="Questions",
+        score=0.7,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("How long do I have to return boots?", "Boots may be returned within 60 days of delivery"),
+        ("How long do I have to return boots? and tents?", "Tents and sleeping bags: 30 days"),
+        ("How long do I have to return boots? what about gift cards?", "Gift cards: cannot be returned."),
+        ("How long does express delivery take?", "Destination: United Kingdom, express; Time: next working day"),
+        ("How long does express delivery take? and to the EU?", "Destination: European Union; Time: 4 to 7"),
+        ("How much does shipping cost?", "Destination: United Kingdom, standard; Time: 2 to 3 working days"),
+        ("How much is the Summit 2 tent?", "name: Summit 2 tent; category: Tents; price (GBP): 429.00"),
+        ("When are your shops open?", "Leeds, 12 Kirkgate: Monday to Saturday 9:30 to 18:00."),
+        ("How do I waterproof boots?", "Wax leather boots when water no longer forms drops on them"),
+        ("Do you offer student discounts?", "Students get 10 % off."),
+        ("Do you sell skis?", None),
+        ("Do you have vegan boots?", None),
+    ],
+)
+async def test_what_is_asked_now_is_answered_from_tables_lists_and_questions(question: str, first: str | None):
+    _, sources, stream = await answered(question, POLICY)
+    assert [source["excerpt"][: len(first or "")].lstrip("• ") for source in sources][:1] == ([first] if first else [])
+    assert stream.stop == ("end" if first else "refusal")
+
+
 async def test_an_faq_s_question_is_answered_by_the_sentence_after_it():
     faq = [
         passage("Can I use a dryer?\nNo, it damages the membrane.\nCan I iron it?\nYes, at low heat.", title="Care FAQ")
