@@ -1,6 +1,7 @@
 """The widget's files as any page on the internet gets them, and the demo page that embeds them."""
 
 import base64
+import csv
 import gzip
 import hashlib
 import json
@@ -175,3 +176,14 @@ def test_without_a_demo_client_the_demo_page_says_so(client: Http, acme: object,
     html = client.get("/").content.decode()
     assert "no demo client" in html
     assert "widget.js" not in html
+
+
+def test_the_demo_page_sells_what_the_demo_s_documents_know() -> None:
+    page = (settings.BASE_DIR / "chat/templates/chat/demo.html").read_text()
+    with (settings.BASE_DIR / "knowledge/demo/products.csv").open(newline="") as file:
+        known = {(row["name"], row["price (GBP)"]) for row in csv.DictReader(file)}
+    shown = re.findall(r"<h3>([^<]+)</h3><p>[^<]+</p><b>£(\d+)</b>", page)
+    assert len(shown) == 4
+    for name, price in shown:
+        words = set(name.split())
+        assert [price] == [f"{float(each):.0f}" for full, each in known if words <= set(full.split())], name
