@@ -18,6 +18,7 @@ from django.utils import timezone
 from billing.models import UsageHour, UsageRecord
 
 LATE = timedelta(hours=24)  # far longer than an answer's row can come after its time (ledger.ABANDONED)
+COST = Decimal("0.00000001")  # the places that UsageHour.cost has; SQLite adds up in floats, which have others
 BLOCK = 100  # overage is billed per started hundred of an hour
 
 DELIVERED = Q(kind=UsageRecord.Kind.CHAT, failed=False)
@@ -69,14 +70,9 @@ def started_blocks(overage: int) -> int:
 
 def roll_up() -> int:
     """Bring the scope's UsageHour rows up to the ledger; how many hours were written."""
-    last = UsageHour.objects.order_by("-date", "-hour").first()
-    since = last.start - LATE if last else None
-    in_ledger = dict(_ledger(since).values_list("start").annotate(Count("pk")).order_by())
-    kept = {row.start: row.rows for row in _kept(since)}
-    grown = [start for start, rows in in_ledger.items() if kept.get(start) != rows]
-    if grown:
-        _write(_recompute(min(grown), max(grown) + timedelta(hours=1), only=set(grown)))
-    return len(grown)
+    hours = _grown()
+    _write(_fresh(hours))
+    return len(hours)
 
 
 def differences() -> Differences:
@@ -100,14 +96,14 @@ def rebuild(*, write: bool = True) -> Rebuilt:
 def series(since: datetime, until: datetime, granularity: str) -> list[dict[str, Any]]:
     """Figures from `since` to before `until`, a dict a bucket ("hour", "day", "month") that has any use.
 
-    Each has "start" and COUNTED; the latencies of an hour only, since percentiles do not add up.
+    Each has "start" and COUNTED; the latencies of an hour only, since percentiles do not add up. Nothing is written:
+    hours that are not kept yet, or have grown since, are computed.
     """
-    roll_up()
+    fresh = {row.start: row for row in _fresh({start for start in _grown() if since <= start < until})}
+    kept = UsageHour.objects.filter(date__gte=since.date(), date__lte=until.date())
+    hours = {row.start: row for row in kept if since <= row.start < until} | fresh
     buckets: dict[datetime, dict[str, Any]] = {}
-    rows = UsageHour.objects.filter(date__gte=since.date(), date__lte=until.date()).order_by("date", "hour")
-    for row in rows:
-        if not since <= row.start < until:
-            continue
+    for _, row in sorted(hours.items()):
         start = bucket_start(row.start, granularity)
         bucket = buckets.setdefault(
             start, {"start": start, **dict.fromkeys(COUNTED, 0), "p50_ms": None, "p95_ms": None}
@@ -154,6 +150,20 @@ def _ledger(since: datetime | None, until: datetime | None = None) -> Any:
     return rows if until is None else rows.filter(at__lt=until)
 
 
+def _grown() -> set[datetime]:
+    """The hours whose ledger has other rows than are kept."""
+    last = UsageHour.objects.order_by("-date", "-hour").first()
+    since = last.start - LATE if last else None
+    in_ledger = dict(_ledger(since).values_list("start").annotate(Count("pk")).order_by())
+    kept = {row.start: row.rows for row in _kept(since)}
+    return {start for start, rows in in_ledger.items() if kept.get(start) != rows}
+
+
+def _fresh(hours: set[datetime]) -> list[UsageHour]:
+    """These hours as the ledger has them, unsaved."""
+    return _recompute(min(hours), max(hours) + timedelta(hours=1), only=hours) if hours else []
+
+
 def _kept(since: datetime | None) -> Any:
     return UsageHour.objects.all() if since is None else UsageHour.objects.filter(date__gte=since.date())
 
@@ -171,7 +181,7 @@ def _recompute(since: datetime | None, until: datetime | None, only: set[datetim
         if only is not None and start not in only:
             continue
         p50, p95 = (percentile(latencies[start], per_cent) for per_cent in (50, 95))
-        cents = started_blocks(sums["overage"]) * price
+        cents, sums["cost"] = started_blocks(sums["overage"]) * price, sums["cost"].quantize(COST)
         rows.append(UsageHour(date=start.date(), hour=start.hour, overage_cents=cents, p50_ms=p50, p95_ms=p95, **sums))
     return rows
 

@@ -15,6 +15,7 @@ from billing import hourcount, invoices, payments, plans, usage
 from billing.models import Budget, Invoice, InvoiceLine, MonthSpend
 from billing.payments import stripe
 from billing.serializers import InvoiceSerializer, LimitsSerializer, UsageQuerySerializer, bucket_json, figures_json
+from tenants import reports
 from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import forget_callers, require_scope
 from tenants.errors import ApiError
@@ -43,7 +44,7 @@ class UsageView(DashboardView):
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         with client_scope(client.pk):
-            buckets = usage.series(asked["since"], asked["until"], asked["granularity"])
+            buckets = reports.read(usage.series, asked["since"], asked["until"], asked["granularity"])
         return Response(
             {
                 "clientId": str(client.pk),

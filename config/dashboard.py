@@ -1,5 +1,6 @@
 """The desk's first page: the last weeks in charts, and what needs a person now. Also its menu and its files."""
 
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from billing.money import money
 from billing.plans import hourly_limit, plan_at
 from config import figures
 from knowledge.models import Callback, Document, DocumentVersion
-from tenants import staff
+from tenants import reports, staff
 from tenants.desk import clients_of
 from tenants.models import Client
 
@@ -70,7 +71,7 @@ def _first(found: QuerySet[Any]) -> dict[str, Any]:
 def _month(request: HttpRequest) -> dict[str, str]:
     """What the month brings as things stand, and what its answers have cost in models."""
     now = timezone.now()
-    sums = UsageHour.objects.filter(date__gte=now.date().replace(day=1)).aggregate(Sum("overage_cents"), Sum("cost"))
+    sums = reports.read(_sums_since, now.date().replace(day=1))
     paying = (
         clients_of(request).filter(status=Client.Status.ACTIVE).values_list("tier").annotate(Count("pk")).order_by()
     )
@@ -82,6 +83,10 @@ def _month(request: HttpRequest) -> dict[str, str]:
         "overage": money(overage, settings.CURRENCY),
         "cost": f"${sums['cost__sum'] or 0:,.2f}",
     }
+
+
+def _sums_since(first: date) -> dict[str, Any]:
+    return UsageHour.objects.filter(date__gte=first).aggregate(Sum("overage_cents"), Sum("cost"))
 
 
 # --- the menu ---

@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 MARGIN = 1.0  # seconds in which a server that is well has told that it cancelled a statement
+REPLICA_SECONDS = 2  # that a report waits for a connection to the replica; libpq knows no shorter time
 
 
 class Connection(psycopg.Connection[Any]):
@@ -23,3 +25,25 @@ class Connection(psycopg.Connection[Any]):
             if error.sqlstate is None:  # not the server's word: nobody knows what this connection would say next
                 self.pgconn.finish()
             raise
+
+
+def replica_of(primary: dict[str, Any], replica: dict[str, Any]) -> dict[str, Any]:
+    """Django's settings of the read replica: the primary's, at another address. ImproperlyConfigured if it is none.
+
+    Nothing is connected before the first report.
+    """
+    if not all("postgresql" in database["ENGINE"] for database in (primary, replica)):
+        raise ImproperlyConfigured("DATABASE_REPLICA_URL is for PostgreSQL only, and so is DATABASE_URL beside it.")
+    if replica["USER"] != primary["USER"]:
+        raise ImproperlyConfigured(
+            "DATABASE_REPLICA_URL connects as the role of DATABASE_URL, which the policies bind."
+        )
+    options = {**primary["OPTIONS"], "connect_timeout": REPLICA_SECONDS, **replica.get("OPTIONS", {})}
+    if "pool" in options:
+        options["pool"] = {
+            **options["pool"],
+            "min_size": 0,
+            "timeout": REPLICA_SECONDS,
+            "reconnect_timeout": REPLICA_SECONDS,
+        }
+    return {**primary, **replica, "OPTIONS": options, "TEST": {"MIRROR": "default"}}

@@ -20,7 +20,7 @@ from django.utils import timezone
 from billing.models import UsageHour
 from chat.models import Message
 from config.charts import Bar, stacks
-from tenants import staff
+from tenants import reports, staff
 from tenants.desk import CHOOSER_MEDIA, choose_client
 from tenants.models import Client
 
@@ -107,7 +107,7 @@ def usage(request: HttpRequest) -> dict[str, Any]:
     client, days = form.chosen()
     today = timezone.now().astimezone(UTC).date()
     dates = [today - timedelta(days=days - 1 - n) for n in range(days)]
-    lines = _lines(dates[0], client)
+    lines = reports.read(_lines, dates[0], client)
     may = request.user.has_perm  # type: ignore[union-attr]
     measures = [measure for measure in MEASURES if not measure.permission or may(measure.permission)]
     by_day = {day: _added(line.days.get(day, {}) for line in lines) for day in dates}

@@ -50,6 +50,7 @@ DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlit
 DATABASE_OWNER_URL = env.str(
     "DATABASE_OWNER_URL", default=""
 )  # whose the tables are; only `migrate` and `restore` connect so
+DATABASE_REPLICA_URL = env.str("DATABASE_REPLICA_URL", default="")  # of a streaming replica, for tenants/reports.py
 REDIS_URL = env.str("REDIS_URL", default="")
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
@@ -73,6 +74,8 @@ _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {})
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # 0: no pool of ours, and perhaps an outer one
 DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=5.0)  # of web processes; 0: no deadline
+DATABASE_REPLICA_SECONDS = env.float("DATABASE_REPLICA_SECONDS", default=10.0)  # an older replica makes no report
+DATABASE_ROUTERS = ["tenants.reports.Router"]
 if "postgresql" in _database["ENGINE"]:  # a host that is gone: without these the system waits for minutes or hours
     _keepalives = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     _database["OPTIONS"] = {
@@ -110,6 +113,10 @@ else:
 
             _database["OPTIONS"]["pool"]["connection_class"] = Connection
             _database["OPTIONS"].setdefault("options", f"-c statement_timeout={DATABASE_STATEMENT_SECONDS * 1000:.0f}")
+if DATABASE_REPLICA_URL and not _as_owner:
+    from config.database import replica_of
+
+    DATABASES["replica"] = replica_of(_database, env.db_url_config(DATABASE_REPLICA_URL))
 
 if REDIS_URL:
     _deadlines = {"socket_timeout": 1, "socket_connect_timeout": 1}  # a cache that hangs is worse than none

@@ -6,9 +6,10 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections, models
+from django.db import OperationalError, connections, models
 
 from tenants.models import Client
+from tenants.reports import REPLICA
 from tenants.scoping import ClientOwned, ScopedManager
 
 MINIMUM_SECRET = 32  # characters
@@ -32,7 +33,9 @@ def check_internal_secret(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 def check_row_security(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for alias in databases or []:
-        if connections[alias].vendor == "postgresql":
+        if alias == REPLICA:
+            messages += _replica_warnings()
+        elif connections[alias].vendor == "postgresql":
             messages += _role_warnings(alias)
     return messages
 
@@ -62,4 +65,18 @@ def _role_warnings(alias: str) -> list[CheckMessage]:
     if bypasses and not settings.DATABASE_OWNER_URL:
         hint = "Let DATABASE_URL name a role of its own, and DATABASE_OWNER_URL the one that owns the tables."
         return [Warning("The database role bypasses row-level security.", hint=hint, id="tenants.W001")]
+    return []
+
+
+def _replica_warnings() -> list[CheckMessage]:
+    """It has the role of the primary, and so its rights; without it the product is whole."""
+    hint = "Until then reports come from the primary."
+    try:
+        with connections[REPLICA].cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery()")
+            (replicates,) = cursor.fetchone()
+    except OperationalError:
+        return [Warning("DATABASE_REPLICA_URL can't be reached.", hint=hint, id="tenants.W002")]
+    if not replicates:
+        return [Warning("DATABASE_REPLICA_URL names no streaming replica.", hint=hint, id="tenants.W003")]
     return []

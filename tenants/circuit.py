@@ -1,4 +1,4 @@
-"""Redis, when it has just failed, is left alone for a moment, so that requests don't wait for it in vain."""
+"""A service that has just failed is left alone for a moment, so that requests don't wait for it in vain."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ log = structlog.get_logger(__name__)
 class Circuit:
     """After a failure nobody tries for REST_SECONDS; then one call does, and the rest follow it.
 
-    `what` goes on without Redis meanwhile: for the log.
+    `what` goes on without the service meanwhile: for the log.
     """
 
     REST_SECONDS = 1.0
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self.resting_until = 0.0  # 0: Redis is well
+    def __init__(self, what: str, service: str = "Redis") -> None:
+        self._what, self._service = what, service
+        self.resting_until = 0.0  # 0: the service is well
 
     @property
     def resting(self) -> bool:
@@ -37,17 +37,17 @@ class Circuit:
 
     def failed(self, error: BaseException) -> None:
         if not self.resting_until:
-            log.warning(f"{self._what} without Redis", error=type(error).__name__)
+            log.warning(f"{self._what} without {self._service}", error=type(error).__name__)
         self.resting_until = time.monotonic() + self.REST_SECONDS
 
     def worked(self) -> None:
         if self.resting_until:
-            log.warning(f"{self._what} with Redis again")
+            log.warning(f"{self._what} with {self._service} again")
         self.resting_until = 0.0
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[bool]:
-        """May Redis be asked? For a block that can do without it: it ends after so many seconds, or where it fails."""
+        """May it be asked? For a block that can do without the service: it ends after so long, or where it fails."""
         if not self.may_try():
             yield False
             return

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
+from tenants import reports
 from tenants.models import Client
 from tenants.policies import client_owned_models
 from tenants.scoping import ClientOwned, client_scope
@@ -32,10 +33,11 @@ def register(name: str, pieces: Pieces) -> None:
 
 def pieces(client: Client) -> Iterator[str]:
     """The JSON of a client: what is known of it, its rows by model, and what is registered."""
+    began = reports.position()
     yield f'{{"exported":{as_json(timezone.now())},"client":{as_json(as_dict(client))},"rows":{{'
     for number, model in enumerate(client_owned_models()):
         yield f"{',' if number else ''}{as_json(camel(model.__name__))}:"
-        yield from array(batch for batch in _batches(model, client.pk))
+        yield from array(batch for batch in _batches(model, client.pk, began))
     yield "}"
     for name, more in _outside.items():
         yield f",{as_json(name)}:"
@@ -76,14 +78,18 @@ class _Encoder(DjangoJSONEncoder):
         return value.name if hasattr(value, "storage") else super().default(value)  # a stored file's name
 
 
-def _batches(model: type[ClientOwned], client_id: uuid.UUID) -> Iterator[list[dict[str, Any]]]:
-    """Each in a scope and transaction of its own."""
+def _batches(model: type[ClientOwned], client_id: uuid.UUID, began: str | None) -> Iterator[list[dict[str, Any]]]:
+    """Each in a scope and transaction of its own, from wherever all is known that there was when the export `began`."""
     last = None
     while True:
         with client_scope(client_id):
-            rows = model._default_manager.order_by("pk")
-            batch = list((rows if last is None else rows.filter(pk__gt=last))[:BATCH])
+            batch = reports.read_since(began, _batch, model, last)
         if not batch:
             return
         yield [as_dict(row) for row in batch]
         last = batch[-1].pk
+
+
+def _batch(model: type[ClientOwned], last: Any) -> list[Any]:
+    rows = model._default_manager.order_by("pk")
+    return list((rows if last is None else rows.filter(pk__gt=last))[:BATCH])

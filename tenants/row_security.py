@@ -15,24 +15,26 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.utils.crypto import salted_hmac
 
 EVERYONE = "*"
 
 
-def open_scope(scope: str) -> None:
+def open_scope(scope: str, alias: str = DEFAULT_DB_ALIAS) -> None:
     """Make `scope` (a client's id, or EVERYONE) the scope of the running transaction, in one round trip.
 
-    A rollback, to a savepoint too, brings back the scope from before; the end of the transaction closes it.
-    The statement goes out together with the BEGIN that psycopg may still owe; and from a cursor of psycopg's
-    own, which keeps parameters out of its text, so that `pg_stat_activity` shows no signature.
+    That only reads, so it works in the read-only transactions of a streaming replica too. A rollback, to a savepoint
+    too, brings back the scope from before; the end of the transaction closes it. The statement goes out together with
+    the BEGIN that psycopg may still owe; and from a cursor of psycopg's own, which keeps parameters out of its text,
+    so that `pg_stat_activity` shows no signature.
     """
     issued = int(time.time())
     signature = hmac.digest(process_key(settings.SECRET_KEY), f"{scope}@{issued}".encode(), "sha256")
-    raw = connection.connection
+    database: Any = connections[alias]
+    raw = database.connection
     together = nullcontext() if raw.pgconn.pipeline_status else raw.pipeline()  # leaving an inner one would wait
-    with connection.wrap_database_errors, together, _plain_cursor(raw) as cursor:
+    with database.wrap_database_errors, together, _plain_cursor(raw) as cursor:
         cursor.execute("SELECT tenancy.enter(%s, %s, %s)", (scope, issued, signature))
 
 

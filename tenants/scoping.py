@@ -3,7 +3,8 @@
 A client-owned row can be read or written only inside `client_scope(client_id)`; without a scope every
 query raises. `unscoped("reason")` is the one way round. Both open a transaction: a scope is the unit of
 work on rows, so it is entered in synchronous code, briefly, and never around a `yield` or an outside call.
-On PostgreSQL the database itself is told of the scope too (tenants/row_security.py).
+On PostgreSQL the database itself is told of the scope too (tenants/row_security.py). A report (tenants/reports.py)
+may read another database: that one is told of the same scope, and rows are touched nowhere else meanwhile.
 """
 
 import uuid
@@ -13,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
 from django.db.models import Func
 from django.db.models.lookups import Exact
 
@@ -28,6 +29,10 @@ class WrongClient(PermissionDenied):
     """A row of one client was about to be written in the scope of another."""
 
 
+class OnlyReads(RuntimeError):
+    """A report was about to write, or to enter a scope of its own."""
+
+
 class _Everyone:
     """The scope that `unscoped` opens; its reason shows in a debugger."""
 
@@ -36,6 +41,7 @@ class _Everyone:
 
 
 _scope: ContextVar[uuid.UUID | _Everyone | None] = ContextVar("client_scope", default=None)
+_report: ContextVar[str | None] = ContextVar("report", default=None)  # the database that a running report reads
 
 
 @contextmanager
@@ -62,7 +68,36 @@ def unscoped(reason: str) -> Iterator[None]:
 
 
 @contextmanager
+def reading(alias: str) -> Iterator[None]:
+    """Reads only, of the database `alias`, in the scope that is entered; NoClientInScope without one.
+
+    A database that isn't the usual one is told of the scope in a transaction of its own. For tenants/reports.py.
+    """
+    current_client()
+    elsewhere = alias != DEFAULT_DB_ALIAS
+    with transaction.atomic(alias) if elsewhere else nullcontext():
+        if elsewhere:
+            _tell_database(_scope.get(), alias)
+        token = _report.set(alias)
+        try:
+            yield
+        finally:
+            _report.reset(token)
+
+
+def report_database() -> str | None:
+    """The database that the running report reads; None outside of reports."""
+    return _report.get()
+
+
+def refuse_in_report(what: str) -> None:
+    if _report.get() is not None:
+        raise OnlyReads(f"a report only reads, in the scope that it began in: {what}")
+
+
+@contextmanager
 def _entered(scope: uuid.UUID | _Everyone, in_haste: bool = False) -> Iterator[None]:
+    refuse_in_report("it can't enter another")
     outer = _scope.get()
     told_already = connection.in_atomic_block and _for_database(outer) == _for_database(scope)
     saves = in_haste and connection.vendor == "postgresql" and not connection.in_atomic_block
@@ -84,14 +119,14 @@ def _for_database(scope: uuid.UUID | _Everyone | None) -> str | None:
     return str(scope) if scope else None
 
 
-def _tell_database(scope: uuid.UUID | _Everyone | None) -> None:
+def _tell_database(scope: uuid.UUID | _Everyone | None, alias: str = DEFAULT_DB_ALIAS) -> None:
     if connection.vendor != "postgresql":
         return
     told = _for_database(scope)
     if told is None:
         row_security.close_scope()
     else:
-        row_security.open_scope(told)
+        row_security.open_scope(told, alias)
 
 
 def current_client() -> uuid.UUID | None:
@@ -119,6 +154,8 @@ class InScope(Func):
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
         client_id = current_client()
+        if connection.alias != (_report.get() or DEFAULT_DB_ALIAS):
+            raise NoClientInScope(f"the scope is not entered in the database {connection.alias}")
         if client_id is None:
             return "1=1", []
         return compiler.compile(Exact(self.get_source_expressions()[0], client_id))

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from tenants import round_trips
 from tenants.models import Client
-from tenants.scoping import ClientOwned, WrongClient, current_client
+from tenants.scoping import ClientOwned, WrongClient, current_client, refuse_in_report
 
 Model = type[models.Model]
 
@@ -126,7 +126,8 @@ def _executed(sql: str, values: list[Any]) -> Iterator[Any]:
 
 def _cursor() -> Any:
     """Where statements are not watched (as in tests that count them), psycopg's own: Django's puts the values into
-    the text, which PostgreSQL then has to plan anew."""
+    the text, which PostgreSQL then has to plan anew. None of them is for reports, and some of them write."""
+    refuse_in_report("this statement goes to the primary")
     if connection.vendor != "postgresql" or connection.queries_logged:
         return connection.cursor()
     from psycopg import Cursor  # on SQLite it is never loaded

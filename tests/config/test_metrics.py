@@ -39,6 +39,7 @@ LABELS = {
     "file_type": {"pdf", "docx", "txt", "csv"},
     "end": {"completed", "failed", "postponed", "overtaken"},
     "limit": {"hour", "visitor", "answers", "budget", "unreachable"},
+    "database": {"primary", "replica"},
     "le": None,
 }
 

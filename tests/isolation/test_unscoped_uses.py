@@ -47,6 +47,7 @@ SQL_BY_HAND = {
     "config/backups/sqlite.py",
     "config/health.py",  # SELECT 1
     "tenants/invariants.py",  # the transaction's isolation
+    "tenants/reports.py",  # how far the primary's log and the replica have come
     "tenants/round_trips.py",  # COMMIT
     "chat/answer_cache.py",  # a pipeline of Redis, no SQL
     "chat/tapes/erasure.py",  # likewise
@@ -68,6 +69,7 @@ def test_nobody_goes_round_the_managers() -> None:
         "tenants/statements.py",
         "tenants/checks.py",
     }
+    assert {path for path, _ in found("reading")} == {"tenants/reports.py"}
     for name in (
         "_raw_delete",
         "_raw_query",
