@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chat.writing.citations import Citations
-from chat.writing.markdown import NoHtml, PlainCharacters, SafeLinks
+from chat.writing.html import NoHtml
+from chat.writing.markdown import PlainCharacters, SafeLinks
 
 if TYPE_CHECKING:
     from knowledge.search import Passage

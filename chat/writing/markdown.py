@@ -2,19 +2,16 @@
 
 A model's output is hostile until proven otherwise: a document may have told it what to write. What comes out
 has no control or bidi characters, no `<` that could open an HTML tag, no image, and no link target but an absolute
-http, https or mailto address.
+http, https or mailto address. Words are not lost: only what is plainly a tag goes.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # Kept: tab, newline, the joiners and selectors that emoji and several scripts are written with.
 _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_AUTOLINK = re.compile(r"(?:https?://|mailto:)[^\s<>]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-_LONGEST_TAG = 300  # characters waited for the end of what looks like a tag; a `<` in prose must not hold the answer up
 _LONGEST_TARGET = 2_000
 _BRACKETS = re.compile(r"!+|[\[\]]")
 _MARK = re.compile(r"\[\d{1,3}\](?!\()")
@@ -46,49 +43,6 @@ def _plain(text: str) -> str:
     # Some servers escape an emoji as two halves and send one at a time.
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
-@dataclass
-class NoHtml:
-    """Takes out tags and comments, unwraps <https://...>; a `<` of arithmetic stays."""
-
-    _held: str = ""
-
-    def feed(self, piece: str) -> str:
-        if not self._held and "<" not in piece:
-            return piece
-        return "".join(self._parts(self._held + piece, final=False))
-
-    def finish(self) -> str:
-        return "".join(self._parts(self._held, final=True))
-
-    def _parts(self, text: str, *, final: bool) -> Iterator[str]:
-        self._held = ""
-        position = 0
-        while (at := text.find("<", position)) >= 0:
-            yield text[position:at]
-            following = text[at + 1 : at + 2]
-            if not following and not final:
-                self._held = "<"
-                return
-            if following.isascii() and (following.isalpha() or following in ("/", "!", "?")):
-                end = text.find(">", at)
-                if end < 0 and not final and len(text) - at < _LONGEST_TAG:
-                    self._held = text[at:]
-                    return
-                if end >= 0:
-                    yield from (
-                        _AUTOLINK.findall(text[at + 1 : end])[:1] if _AUTOLINK.fullmatch(text, at + 1, end) else ()
-                    )
-                    position = end + 1
-                else:
-                    position = at + 1  # without its `<` it is no tag
-            else:
-                # What stands after a `<` in the result is what stood there before: no later stage takes these away.
-                if following not in ("<", "[", "【", ""):
-                    yield "<"
-                position = at + 1
-        yield text[position:]
 
 
 @dataclass
