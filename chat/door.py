@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import math
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -124,13 +125,20 @@ def _idempotency_key(headers: Mapping[str, str]) -> str | None:
 def parse_json(body: bytes) -> Any:
     """A JSON object, or ApiError 400."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ApiError("INVALID_REQUEST", "The request body is not valid JSON.") from error
     if not isinstance(value, dict):
         raise ApiError("INVALID_REQUEST", "The request body is not a JSON object.")
     if b"\\u" in body and not _storable(value):
         raise ApiError("INVALID_REQUEST", "The request body holds a NUL or half a surrogate pair.")
+    return value
+
+
+def _finite(number: str) -> float:
+    """A JSON number, or ValueError for NaN and what is too large (1e999), which no database takes as JSON."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError("not a finite number")
     return value
 
 

@@ -110,5 +110,5 @@ class Feedback(WidgetView):
         serializer = FeedbackSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         fields = serializer.validated_data
-        visitors.rate(self.client_id(), trace_id, self.token(), fields["rating"], fields.get("comment", ""))
+        visitors.rate(self.client_id(), trace_id, self.token(), fields["rating"], fields.get("comment") or "")
         return Response(status=204)

@@ -8,9 +8,17 @@ from typing import Any
 
 from django.conf import settings
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from knowledge.documents import FILE_TYPES, Upload, too_large
 from tenants.errors import ApiError
+
+
+class MetadataField(serializers.JSONField):
+    """JSON, or nothing: null, and the empty text of a form's field."""
+
+    def run_validation(self, data: object = empty) -> object:
+        return {} if data is None or data == "" else super().run_validation(data)
 
 
 class UploadSerializer(serializers.Serializer):
@@ -21,8 +29,8 @@ class UploadSerializer(serializers.Serializer):
     fileData = serializers.CharField(required=False, trim_whitespace=False)
     file = serializers.FileField(required=False, allow_empty_file=True)
     fileType = serializers.CharField(required=False)
-    originalName = serializers.CharField(required=False, allow_blank=True)
-    metadata = serializers.JSONField(required=False)
+    originalName = serializers.CharField(required=False, allow_blank=True, allow_null=True)
+    metadata = MetadataField(required=False, allow_null=True)
 
     def validate_metadata(self, value: object) -> dict[str, object]:
         if isinstance(value, str):

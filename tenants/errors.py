@@ -95,10 +95,10 @@ def trace_id_of(header: str | None) -> str:
 
 
 def _first_message(detail: Any, field: str = "") -> str:
-    """The first message of a DRF error tree, with the name of its field."""
+    """The first message of a DRF error tree, with the name of its field if it does not say that itself."""
     if isinstance(detail, dict):
         name, inner = next(iter(detail.items()))
         return _first_message(inner, "" if name == "non_field_errors" else str(name))
     if isinstance(detail, list):
         return _first_message(detail[0], field)
-    return f"{field}: {detail}" if field else str(detail)
+    return str(detail) if field.lower() in str(detail).lower() else f"{field}: {detail}"

@@ -10,9 +10,11 @@ from django.db import connection
 from pytest_django import Settings
 
 from chat import door
+from chat.models import Session
 from tenants import callers, keys
 from tenants.errors import ApiError
 from tenants.models import Client
+from tenants.scoping import client_scope
 from tenants.threads import in_thread
 from tests.chat.conversation import ORIGIN, QUESTION, Socket, books, call, chat, leaving, pieces_of, stored, stream
 from tests.contracts.llm_server import HANG, LlmServer, Reply, cut, openai_events, paced
@@ -109,9 +111,13 @@ BAD = {
     "blank": (b'{"message": "  "}', "INVALID_REQUEST"),
     "too long": (b'{"message": "' + b"a" * 2001 + b'"}', "INVALID_REQUEST"),
     "no text": (b'{"message": {"a": 1}}', "INVALID_REQUEST"),
+    "a number for text": (b'{"message": 42}', "INVALID_REQUEST"),
+    "no number": (b'{"message": NaN}', "INVALID_REQUEST"),
+    "too large a number": (b'{"message": "a", "metadata": {"customFields": {"n": 1e999}}}', "INVALID_REQUEST"),
     "NUL": (b'{"message": "a\\u0000"}', "INVALID_REQUEST"),
     "half a surrogate": (b'{"message": "\\ud800"}', "INVALID_REQUEST"),
     "no session id": (b'{"message": "a", "sessionId": "x"}', "INVALID_REQUEST"),
+    "everybody's session id": (b'{"message": "a", "sessionId": 12345}', "INVALID_REQUEST"),
     "metadata": (b'{"message": "a", "metadata": []}', "INVALID_REQUEST"),
     "surrogate in metadata": (b'{"message": "a", "metadata": {"customFields": {"a": "\\ud800"}}}', "INVALID_REQUEST"),
     "NUL in metadata": (b'{"message": "a", "metadata": {"customFields": {"a\\u0000": "b"}}}', "INVALID_REQUEST"),
@@ -128,6 +134,21 @@ async def test_malformed_requests_are_refused_in_words_and_not_counted(shop: Cli
             assert reply.json["message"] == reply.json["error"]["message"] != ""
             assert reply.headers["x-request-id"] == reply.json["traceId"]
     assert await books(shop) == ([], 0) and await stored(shop) == []
+
+
+async def test_what_a_page_says_of_itself_costs_no_answer(shop: Client, acme_key: str, provider: LlmServer) -> None:
+    metadata = {"userAgent": None, "pageUrl": "https://shop.example.com/?q=" + "x" * 3000, "customFields": None}
+    reply = await chat(acme_key, {"message": QUESTION, "sessionId": "", "metadata": metadata})
+    assert reply.status == 200
+    session = await in_thread(_session, shop, reply.json["sessionId"])
+    assert session.metadata == metadata | {"pageUrl": metadata["pageUrl"][:2000]}
+    assert (await chat(acme_key, {"message": QUESTION, "metadata": None})).status == 200
+
+
+async def test_a_visitor_reads_what_is_wrong_in_a_sentence(shop: Client, acme_key: str) -> None:
+    long = await chat(acme_key, {"message": "a" * 2001})
+    assert long.json["message"] == "The message is too long: at most 2000 characters can be sent."
+    assert (await chat(acme_key, {"message": None})).json["message"] == "The message is missing."
 
 
 async def test_2000_characters_are_a_question(shop: Client, acme_key: str, provider: LlmServer) -> None:
@@ -300,3 +321,8 @@ def _change(client: Client, values: dict) -> None:
 
 def _revoke(key: str) -> None:
     keys.revoke(keys.find(keys.digests(key)))
+
+
+def _session(client: Client, session_id: str) -> Session:
+    with client_scope(client.pk):
+        return Session.objects.get(session_id=session_id)

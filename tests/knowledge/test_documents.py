@@ -116,6 +116,17 @@ def test_a_form_with_a_file_is_taken_in(express: Browser, acme: Client) -> None:
     assert document.latest.file.name.startswith(f"{acme.pk}/") and "boots" not in document.latest.file.name
 
 
+def test_fields_that_say_nothing_are_as_good_as_missing(express: Browser, acme: Client) -> None:
+    assert send(express, {**body(acme), "metadata": None, "originalName": None}).status_code == 202
+    form = {"documentId": "form", "clientId": str(acme.pk), "fileType": "txt", "metadata": "", "originalName": ""}
+    assert (
+        express.post(f"{URL}/process-document", form | {"file": SimpleUploadedFile("a.txt", TEXT)}).status_code == 202
+    )
+    with client_scope(acme.pk):
+        assert dict(Document.objects.values_list("title", "external_id")) == {"doc": "doc", "a.txt": "form"}
+        assert list(Document.objects.values_list("metadata", flat=True)) == [{}, {}]
+
+
 def test_a_customers_own_server_uploads_for_itself_only(acme: Client, stranger: Client) -> None:
     server = Browser(headers={"Authorization": f"Bearer {keys.mint(acme.pk, 'secret', scopes=['documents'])[1]}"})
     assert send(server, body(stranger)).status_code == 202  # the body's clientId is ignored
