@@ -46,7 +46,7 @@ def key_of(
     """Questions that differ in case, spacing or closing punctuation only are one question."""
     normal = " ".join(unicodedata.normalize("NFKC", question).casefold().split()).rstrip("?!. ")
     parts = [knowledge_version, model, PROMPT_VERSION, instructions, language, normal]
-    return f"answer:{client_id}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+    return f"answer:{{{client_id}}}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
 async def get(key: str) -> dict[str, Any] | None:
@@ -74,6 +74,8 @@ async def put(key: str, answer: dict[str, Any], run: "Run") -> None:
             pipe.sadd(session, key)  # first: an erasure at this moment finds the key, or we find the erasure
             pipe.expire(session, settings.ANSWER_CACHE_SECONDS)
             pipe.set(key, text, ex=settings.ANSWER_CACHE_SECONDS)
+            if settings.REDIS_CLUSTER:  # where pipelines keep an order within a node only
+                await pipe.execute()
             tapes.ask_whether_erased(pipe, client_id, run.trace_id)
             if (await pipe.execute())[-1] is not None:
                 await tapes.client().delete(key, session)
@@ -109,4 +111,4 @@ def _keep(key: str, kept: _Kept) -> None:
 
 
 def _of_session(client_id: uuid.UUID, session_id: uuid.UUID) -> str:
-    return f"answers:{client_id}:{session_id}"
+    return f"answers:{{{client_id}}}:{session_id}"

@@ -7,5 +7,5 @@ from tenants import erasure
 def register() -> None:
     """Have them erased with their client."""
     erasure.register_memory(answer_cache.forget)
-    erasure.register_keys("cached answers", "answer:CLIENT:*", "answers:CLIENT:*")
+    erasure.register_keys("cached answers", "answer:{CLIENT}:*", "answers:{CLIENT}:*")
     erasure.register_keys("tapes", "tape:CLIENT:*", "followed:CLIENT:*")

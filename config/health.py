@@ -17,6 +17,7 @@ from django.http import HttpRequest, JsonResponse
 
 from knowledge import queue
 from knowledge.vectors import VectorStore
+from tenants.redis_nodes import connected
 
 CHECK_SECONDS = 2.0  # deadline of each check, and how long an answer is remembered
 QUEUE_CAPACITY = 1000
@@ -87,7 +88,10 @@ def _vectors() -> None:
 
 
 def _redis() -> None:
-    if settings.REDIS_URL:
+    if settings.REDIS_URL and settings.REDIS_CLUSTER:
+        with connected(CHECK_SECONDS) as redis:
+            redis.ping(target_nodes="primaries")
+    elif settings.REDIS_URL:
         cache.get("health")
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import environ
 
 from config import secrets as local_secrets
+from tenants.redis_nodes import addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
@@ -52,6 +53,7 @@ DATABASE_OWNER_URL = env.str(
 )  # whose the tables are; only `migrate` and `restore` connect so
 DATABASE_REPLICA_URL = env.str("DATABASE_REPLICA_URL", default="")  # of a streaming replica, for tenants/reports.py
 REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_CLUSTER = env.bool("REDIS_CLUSTER", default=False)  # REDIS_URL is of one or some of a cluster's nodes
 QDRANT_URL = env.str("QDRANT_URL", default="")
 QDRANT_API_KEY = env.str("QDRANT_API_KEY", default="")
 QDRANT_COLLECTION = env.str("QDRANT_COLLECTION", default="passages")
@@ -127,8 +129,13 @@ if REDIS_URL:
             "OPTIONS": _deadlines,
         }
     }
-    CHANNEL_LAYERS = {
-        "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    if REDIS_CLUSTER:
+        CACHES = {"default": {"BACKEND": "tenants.redis_cache.ClusterCache", "LOCATION": REDIS_URL}}
+    CHANNEL_LAYERS = {  # what is published at one node of a cluster is heard at all
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": addresses(REDIS_URL) if REDIS_CLUSTER else [REDIS_URL]},
+        }
     }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import OperationalError, connections, models
 
 from tenants.models import Client
+from tenants.redis_nodes import addresses
 from tenants.reports import REPLICA
 from tenants.scoping import ClientOwned, ScopedManager
 
@@ -26,6 +28,19 @@ def check_internal_secret(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     previous = settings.INTERNAL_API_SECRET_PREVIOUS
     if len(settings.INTERNAL_API_SECRET) < MINIMUM_SECRET or 0 < len(previous) < MINIMUM_SECRET:
         return [Error(f"INTERNAL_API_SECRET needs at least {MINIMUM_SECRET} random characters.", id="tenants.E004")]
+    return []
+
+
+@register()
+def check_redis(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Without these every request would find out."""
+    nodes = [urlsplit(address) for address in addresses(settings.REDIS_URL)]
+    if len(nodes) > 1 and not settings.REDIS_CLUSTER:
+        return [Error("REDIS_URL names several nodes: set REDIS_CLUSTER, or name one.", id="tenants.E005")]
+    if settings.REDIS_CLUSTER and not all(node.scheme in ("redis", "rediss") and node.hostname for node in nodes):
+        return [Error("REDIS_CLUSTER needs the redis:// address of a node in REDIS_URL.", id="tenants.E006")]
+    if settings.REDIS_CLUSTER and any(node.path not in ("", "/", "/0") for node in nodes):
+        return [Error("A Redis cluster has the database 0 only: leave it out of REDIS_URL.", id="tenants.E007")]
     return []
 
 

@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 
 from django.conf import settings
+
+from tenants.redis_nodes import connected
 
 DEADLINE = 5.0  # seconds for one step of Redis
 A_STEP = 1_000  # keys looked at
@@ -25,10 +26,7 @@ def _matching(client_id: uuid.UUID, patterns: tuple[str, ...], remove: bool = Fa
     """Names that match, each once; a scan may show a key twice."""
     if not settings.REDIS_URL:
         return
-    from redis import Redis  # takes a moment to import; the embedded default never needs it
-
-    options = {"socket_timeout": DEADLINE, "socket_connect_timeout": DEADLINE}
-    with closing(Redis.from_url(settings.REDIS_URL, **options)) as redis:
+    with connected(DEADLINE) as redis:
         for pattern in patterns:
             found = set(redis.scan_iter(pattern.replace("CLIENT", str(client_id)), count=A_STEP))
             if remove and found:

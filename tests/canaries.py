@@ -8,6 +8,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from tenants.redis_nodes import addresses
 from tests.flows.installation import named
 
 
@@ -30,8 +31,12 @@ def tables(canary: str) -> set[str]:
 
 
 def keys(canary: str) -> set[str]:
-    """By the first part of the key's name."""
-    server = redis.Redis.from_url(settings.REDIS_URL)
+    """By the first part of the key's name; of a cluster, on every node."""
+    return {name for address in addresses(settings.REDIS_URL) for name in _keys(canary, address)}
+
+
+def _keys(canary: str, address: str) -> set[str]:
+    server = redis.Redis.from_url(address)
     readers = {
         b"string": server.get,
         b"hash": server.hgetall,

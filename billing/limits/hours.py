@@ -26,6 +26,7 @@ from billing import hourcount, metrics, plans
 from billing.limits import store
 from tenants.errors import ApiError
 from tenants.models import Client
+from tenants.redis_nodes import connected
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -95,9 +96,7 @@ def full_hour(client: Client) -> Admission:
 
 def counted(client_id: uuid.UUID, hour: datetime) -> int | None:
     """What Redis has counted in an hour; None when it has no count, and so begins with the books'."""
-    from redis import Redis
-
-    with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+    with connected(seconds=5) as client:
         found: Any = client.get(_key(client_id, hour))
     return None if found is None else int(found)
 

@@ -7,15 +7,28 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import structlog
+from django.conf import settings
 
 from chat import background
 from chat.tape import Tape
 from chat.tapes.connection import DEADLINE, Away, step
-from chat.tapes.records import HEARTBEAT, Id, Incomplete, Record, alive, followed, interrupted, key_of, new_events
+from chat.tapes.records import (
+    HEARTBEAT,
+    Id,
+    Incomplete,
+    Record,
+    alive,
+    followed,
+    id_of,
+    interrupted,
+    key_of,
+    new_events,
+)
 
 log = structlog.get_logger(__name__)
 
 REST = 1.0  # seconds to leave a failed Redis alone
+LOOK_SECONDS = 0.05  # between two looks at a cluster
 BLOCK_MS = 200  # how long a follower from elsewhere may wait to be read along with the others
 LOST_AFTER = 8.0  # seconds without Redis until followers of answers made elsewhere are told
 
@@ -70,12 +83,7 @@ class Reader:
                 await asyncio.sleep(REST)
 
     async def _read_on(self) -> None:
-        places: dict[Any, Any] = {key_of(*id): record.last_id for id, record in self._records.items()}
-        async with step(DEADLINE + BLOCK_MS / 1000) as redis:
-            replies: Any = await redis.xread(places, block=BLOCK_MS)
-        for key, entries in replies or []:
-            _, client_id, trace_id = key.decode().split(":")
-            id = uuid.UUID(client_id), uuid.UUID(trace_id)
+        for id, entries in await (self._look() if settings.REDIS_CLUSTER else self._wait()):
             if id not in self.mirrors:
                 continue
             self._records[id].last_id = entries[-1][0]
@@ -83,6 +91,24 @@ class Reader:
                 self._add(self.mirrors[id], entry_id, fields)
             if self.mirrors[id].finished:
                 self.drop(id)
+
+    async def _wait(self) -> list[tuple[Id, Any]]:
+        """New entries of each tape, as soon as one has any."""
+        places: dict[Any, Any] = {key_of(*id): record.last_id for id, record in self._records.items()}
+        async with step(DEADLINE + BLOCK_MS / 1000) as redis:
+            replies: Any = await redis.xread(places, block=BLOCK_MS)
+        return [(id_of(key), entries) for key, entries in replies or []]
+
+    async def _look(self) -> list[tuple[Id, Any]]:
+        """The same on a cluster, where nobody can wait for keys of several slots: everybody looks now and then."""
+        await asyncio.sleep(LOOK_SECONDS)
+        ids = list(self._records)
+        async with step() as redis:
+            pipe = redis.pipeline(transaction=False)
+            for id in ids:
+                pipe.xrange(key_of(*id), min=b"(" + self._records[id].last_id)
+            replies = await pipe.execute()
+        return [(id, entries) for id, entries in zip(ids, replies, strict=True) if entries]
 
     def _add(self, mirror: Tape, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
         """What an entry has that the mirror has not; a mirror that is younger than this reading has some already."""
@@ -100,8 +126,9 @@ class Reader:
             pipe = redis.pipeline(transaction=False)
             for id in self.mirrors:
                 pipe.set(followed(*id), 1, px=int(3 * HEARTBEAT * 1000))
-            pipe.mget([alive(owner) for owner in owners])
-            living = dict(zip(owners, (await pipe.execute())[-1], strict=True))
+            for owner in owners:
+                pipe.exists(alive(owner))
+            living = dict(zip(owners, (await pipe.execute())[-len(owners) :], strict=True))
         for id in [id for id, record in self._records.items() if not living[record.owner]]:
             if not await _close(*id):
                 self._give_up([id])

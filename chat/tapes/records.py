@@ -123,6 +123,11 @@ def key_of(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
     return f"tape:{client_id}:{trace_id}"
 
 
+def id_of(key: bytes) -> Id:
+    _, client_id, trace_id = key.decode().split(":")
+    return uuid.UUID(client_id), uuid.UUID(trace_id)
+
+
 def alive(owner: str) -> str:
     return f"alive:{owner}"
 

@@ -101,12 +101,13 @@ def _shared() -> Iterator[Any]:
     if not settings.REDIS_URL or not _circuit.may_try():
         yield None
         return
-    from redis import RedisError  # takes most of a second to import; without REDIS_URL it is never loaded
+    # It takes most of a second to import; without REDIS_URL it is never loaded.
+    from redis.exceptions import RedisClusterException, RedisError
 
     try:
         yield caches["default"]
         _circuit.worked()
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:
         _circuit.failed(error)
 
 

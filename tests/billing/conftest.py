@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from django.conf import settings
+from pytest_django import Settings
 
 from billing import alerts, budgets, plans
 from billing.limits import hours, slots, store, visitors
+from tenants.redis_nodes import connected
+from tests.redis_cluster import use_cluster
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +21,17 @@ def _fresh_billing_memory() -> Iterator[None]:
     plans.forget()
 
 
+@pytest.fixture(params=["one redis", "cluster", "in process"])
+def each_store(request: pytest.FixtureRequest, settings: Settings) -> None:
+    """For a test that holds wherever the gate counts."""
+    if request.param == "cluster":
+        use_cluster(settings, request.getfixturevalue("redis_cluster"))
+    elif request.param == "in process":
+        settings.REDIS_URL = ""
+
+
 @pytest.fixture
 def server() -> Iterator[redis.Redis]:
     """The Redis behind the gate, to look into it or flush it."""
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
+    with connected(seconds=5) as client:
         yield client

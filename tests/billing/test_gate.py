@@ -53,14 +53,12 @@ def storm(client: Client) -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("redis_url", ["redis", ""], ids=["redis", "in process"])
+@pytest.mark.usefixtures("each_store")
 def test_600_at_once_get_exactly_the_100_places(
-    trial: Client, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    trial: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.LIMITS_REDIS_DEADLINE = 5.0  # the machine may be busy; this is not about the deadlines
     monkeypatch.setattr("billing.limits.hours.BOOKS_DEADLINE", 30.0)
-    if not redis_url:
-        settings.REDIS_URL = ""
     assert storm(trial) == 100
 
 
@@ -87,6 +85,7 @@ async def test_refusal_says_when_and_where(acme: Client, trial: Client) -> None:
     assert free.value.details == {"upgradeUrl": "http://127.0.0.1:8000/upgrade"}
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_paid_goes_on_as_overage_and_a_withdrawn_place_is_free_again(acme: Client, stranger: Client) -> None:
     acme.hourly_limit = 2
     admissions = [await admit(acme) for _ in range(3)]
@@ -98,6 +97,7 @@ async def test_paid_goes_on_as_overage_and_a_withdrawn_place_is_free_again(acme:
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("each_redis")
 def test_a_flushed_redis_starts_from_the_books(trial: Client, server: redis_client.Redis) -> None:
     for number in range(99):
         admission = async_to_sync(admit)(trial)
@@ -112,6 +112,7 @@ def test_a_flushed_redis_starts_from_the_books(trial: Client, server: redis_clie
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("each_redis")
 def test_what_the_gate_lets_through_by_mistake_the_books_refuse(trial: Client, server: redis_client.Redis) -> None:
     def request(number: int) -> bool:
         try:
@@ -188,13 +189,11 @@ def test_overage_is_what_is_delivered_over_the_limit(acme: Client) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("with_redis", [True, False])
+@pytest.mark.usefixtures("each_store")
 def test_an_answer_belongs_to_the_hour_that_admitted_it(
-    trial: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, with_redis: bool
+    trial: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.LIMITS_REDIS_DEADLINE = 5.0  # as above
-    if not with_redis:
-        settings.REDIS_URL = ""
     last_moment = datetime(2030, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
     monkeypatch.setattr(timezone, "now", lambda: last_moment)
     admissions = [async_to_sync(admit)(trial) for _ in range(100)]

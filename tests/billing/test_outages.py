@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.conf import settings as django_settings
 from django.db import connection
 from pytest_django import Settings
 from redis import Redis
@@ -93,13 +92,9 @@ def test_with_the_database_away_too_the_operator_decides(capped: Client, line: W
         rename("away", "billing_hourcount")
 
 
-@pytest.mark.parametrize("with_redis", [True, False])
-async def test_a_visitor_who_hurries_is_told_to_wait(
-    acme: Client, stranger: Client, settings: Settings, with_redis: bool
-) -> None:
+@pytest.mark.usefixtures("each_store")
+async def test_a_visitor_who_hurries_is_told_to_wait(acme: Client, stranger: Client, settings: Settings) -> None:
     settings.SESSION_REQUESTS_PER_MINUTE, settings.ADDRESS_REQUESTS_PER_MINUTE = 2, 3
-    if not with_redis:
-        settings.REDIS_URL = ""
     await admit_visitor(acme.pk, "s1", "192.0.2.1")
     await admit_visitor(acme.pk, "s1", "192.0.2.1")
     with pytest.raises(ApiError) as hurried:
@@ -113,13 +108,9 @@ async def test_a_visitor_who_hurries_is_told_to_wait(
     await admit_visitor(acme.pk, "s4", "")
 
 
-@pytest.mark.parametrize("with_redis", [True, False])
-async def test_only_so_many_answers_at_once(
-    acme: Client, stranger: Client, settings: Settings, with_redis: bool
-) -> None:
+@pytest.mark.usefixtures("each_store")
+async def test_only_so_many_answers_at_once(acme: Client, stranger: Client, settings: Settings) -> None:
     settings.CLIENT_ANSWERS_AT_ONCE, settings.VISITOR_ANSWERS_AT_ONCE = 2, 1
-    if not with_redis:
-        settings.REDIS_URL = ""
 
     async def room(client: Client, visitor: str) -> bool:
         try:
@@ -143,10 +134,11 @@ async def test_only_so_many_answers_at_once(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_count_that_began_while_requests_were_under_way_catches_up(acme: Client) -> None:
+@pytest.mark.usefixtures("each_redis")
+async def test_a_count_that_began_while_requests_were_under_way_catches_up(acme: Client, server: Redis) -> None:
     """Redis was flushed between a request's admission and its row: its count began without that request."""
     admissions = [await limits.admit(acme) for _ in range(3)]
-    Redis.from_url(django_settings.REDIS_URL).flushdb()
+    await sync_to_async(server.flushdb)()
     await limits.admit(acme)  # begins with the books, which hold nothing yet
     for admission in admissions:
         await sync_to_async(_reserve)(acme, admission)

@@ -73,6 +73,7 @@ async def test_a_key_can_be_used_anew_after_a_day(shop: Client, acme_key: str, p
     assert len((await books(shop))[0]) == 2
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_a_repetition_joins_the_running_answer(shop: Client, acme_key: str, provider: LlmServer) -> None:
     provider.script(paced(openai_events(["You ", "have ", "60 ", "days."]), 0.05, 0.2))
     first, second = await asyncio.gather(stream(acme_key, idempotency_key="k"), stream(acme_key, idempotency_key="k"))
@@ -109,6 +110,7 @@ async def test_what_is_billed_is_made_again_in_a_full_hour_too(
     assert [record.failed for record in (await books(shop))[0]] == [False]
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_resuming_gives_the_rest_to_who_may_have_it(
     shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer
 ) -> None:
@@ -131,6 +133,7 @@ async def test_resuming_gives_the_rest_to_who_may_have_it(
     assert str(answer.trace_id) in start
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_an_answer_whose_process_died_is_closed_and_billed_as_far_as_known(
     shop: Client, acme_key: str, provider: LlmServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +161,7 @@ async def test_an_answer_whose_process_died_is_closed_and_billed_as_far_as_known
     assert await sweeper.sweep() == 0
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Client, settings: Settings) -> None:
     """The follower's own process finds out, within seconds."""
     trace_id, session_id = uuid.uuid4(), uuid.uuid4()
@@ -170,6 +174,7 @@ async def test_a_followed_answer_of_a_dead_process_ends_with_an_error(shop: Clie
     assert heard == [Event("start", {}), Event("chunk", "You"), tapes.interrupted(trace_id)]
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_a_record_is_read_as_it_was_said_whatever_was_written_twice_or_lost(shop: Client) -> None:
     """A write whose confirmation came too late is repeated with what came since; a flush takes entries away."""
     redis, start = tapes.client(), {"owner": "dead", "session": str(uuid.uuid4())}
@@ -212,6 +217,7 @@ async def test_what_was_said_while_the_process_was_held_up_is_written_before_it_
     assert (record.events, record.note, tape.note) == (said, {"model": "a model"}, {"model": "a model"})
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_who_follows_what_was_lost_in_between_is_told(shop: Client) -> None:
     redis, trace_id = tapes.client(), uuid.uuid4()
     key, begun = key_of(shop.pk, trace_id), [Event("start", {}), Event("chunk", "a")]

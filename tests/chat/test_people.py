@@ -152,6 +152,7 @@ def answer_text(reply: Any) -> str:
     return reply.json["response"]
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_the_visitor_hears_of_the_person_at_once_and_after_a_cut_of_what_was_missed(
     shop: Client, acme_key: str, provider: LlmServer, ann: User
 ) -> None:

@@ -57,6 +57,7 @@ def headers(client: Client, key: str, session: uuid.UUID) -> dict[str, str]:
     return {"x-api-key": key, "x-session-token": session_token(client.pk, session)}
 
 
+@pytest.mark.usefixtures("each_redis")
 def test_a_visitors_words_are_found_nowhere_afterwards(
     shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer, remembering: None
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_visitors_words_are_found_nowhere_afterwards(
     assert len(async_to_sync(books)(shop)[0]) == 2  # the books stay, and hold no words
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_an_erasure_while_the_answer_is_written(
     shop: Client, acme_key: str, provider: LlmServer, remembering: None
 ) -> None:
@@ -106,6 +108,7 @@ async def test_an_erasure_while_the_answer_is_written(
     assert (len(rows), open_ones) == (1, 0)  # what was written until then is billed
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_another_process_stops_too(shop: Client, acme_key: str, provider: LlmServer) -> None:
     """It learns of the erasure from Redis: here the tape is still there, as only another process erased it."""
     provider.script(paced(openai_events([f"{WORDS} {number} " for number in range(200)]), 0.02, 0.1))
@@ -148,6 +151,7 @@ def test_a_visitor_takes_everything_away(shop: Client, acme_key: str, stranger_k
     assert Browser().get(f"/api/widget/sessions/{mine}/export", headers=stolen).status_code == 404
 
 
+@pytest.mark.usefixtures("each_redis")
 def test_a_client_takes_everything_away_and_is_erased(
     own_data: object, shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer
 ) -> None:

@@ -20,6 +20,7 @@ from config.backups.manifest import BadBackup, Manifest
 from config.management.commands.backup import back_end
 from knowledge.vectors import VectorError, VectorStore, VectorStoreTaken
 from tenants.models import Client
+from tenants.redis_nodes import connected
 
 OURS_IN_REDIS = ("limits:*", "answer:*", "answers:*", "tape:*", "followed:*")
 
@@ -142,9 +143,7 @@ def _replace(directory: Path, found: Manifest) -> None:
 def _forget_redis() -> None:
     """Counts and answers of the rows that were there."""
     if settings.REDIS_URL:
-        from redis import Redis
-
-        with Redis.from_url(settings.REDIS_URL) as redis:
+        with connected(seconds=5) as redis:
             for pattern in OURS_IN_REDIS:
                 for key in redis.scan_iter(pattern, count=1000):
                     redis.unlink(key)
