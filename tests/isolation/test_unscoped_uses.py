@@ -50,6 +50,7 @@ SQL_BY_HAND = {
     "tenants/reports.py",  # how far the primary's log and the replica have come
     "tenants/round_trips.py",  # COMMIT
     "chat/answer_cache.py",  # a pipeline of Redis, no SQL
+    "tenants/redis_cluster.py",  # likewise
     "chat/tapes/erasure.py",  # likewise
     "chat/tapes/reader.py",  # likewise
     "chat/tapes/recorder.py",  # likewise
