@@ -30,5 +30,7 @@ def _matching(client_id: uuid.UUID, patterns: tuple[str, ...], remove: bool = Fa
         for pattern in patterns:
             found = set(redis.scan_iter(pattern.replace("CLIENT", str(client_id)), count=A_STEP))
             if remove and found:
-                redis.unlink(*found)
+                # On a cluster one by one: a pipeline that meets a hung node waits out a deadline for each of its keys.
+                for names in [{name} for name in found] if settings.REDIS_CLUSTER else [found]:
+                    redis.unlink(*names)
             yield found
