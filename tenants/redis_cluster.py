@@ -20,8 +20,10 @@ _has_turn: ContextVar[bool] = ContextVar("has_turn", default=False)
 
 class Cluster(RedisCluster):
     """At most `connections` commands and pipelines at once, each with one connection to each node it concerns; more
-    wait, where the library's client would fail. After a failure the cluster is asked anew who has which keys: the
-    library does so where a socket fails, but not where its caller's deadline ends first, nor after a pipeline."""
+    wait until their callers' deadlines, where the library's client would fail at once.
+
+    After a failure the cluster is asked anew who has which keys: the library does so where a socket fails, but not
+    where its caller's deadline ends first, nor after a pipeline."""
 
     def __init__(self, url: str, connections: int, seconds: float, answer_seconds: float | None) -> None:
         options, nodes = common_options(url)

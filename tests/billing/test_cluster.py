@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,9 @@ async def test_a_primary_that_dies_is_counted_for_in_the_books_until_it_returns(
 
 
 @pytest.mark.parametrize("how", [Node.dead, Node.hung])
-async def test_after_a_failover_the_new_primary_is_found(capped: Client, doubled: Cluster, how: object) -> None:
+async def test_after_a_failover_the_new_primary_is_found(
+    capped: Client, doubled: Cluster, how: Callable[[Node], AbstractContextManager[None]]
+) -> None:
     await ask(capped, 1)
     await ask(capped, 2)
     with how(holder(doubled, capped)):
