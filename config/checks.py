@@ -1,15 +1,27 @@
 """What `manage.py check --deploy` says about the installation as a whole; tenants/checks.py speaks of isolation."""
 
+import re
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils import timezone
 
 from chat import llms
 
 log = structlog.get_logger(__name__)
+
+
+@register(Tags.compatibility)
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Settings whose wrong value nothing else would notice before it matters."""
+    wrong = []
+    if settings.LIMITS_WHEN_UNREACHABLE not in ("refuse", "admit"):
+        wrong.append("LIMITS_WHEN_UNREACHABLE is either refuse or admit.")
+    if not re.fullmatch("[A-Z]{3}", settings.CURRENCY):
+        wrong.append("CURRENCY is a code of three capital letters, such as USD.")
+    return [Error(sentence, id="config.E001") for sentence in wrong]
 
 
 @register(Tags.compatibility, deploy=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from config import secrets as local_secrets
 from tenants.redis_nodes import addresses
@@ -44,7 +45,7 @@ EXPRESS_CALLBACK_URL = env.str("EXPRESS_CALLBACK_URL", default="")
 EGRESS_ALLOWED_PRIVATE = env.list("EGRESS_ALLOWED_PRIVATE", default=[urlsplit(EXPRESS_CALLBACK_URL).hostname or ""])
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # networks whose X-Forwarded-For counts
 DASHBOARD_DOMAINS = env.list("DASHBOARD_DOMAINS", default=["localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*"])
-UPGRADE_URL = env.str("UPGRADE_URL", default=f"{PUBLIC_URL}/upgrade")
+UPGRADE_URL = env.str("UPGRADE_URL", default="")  # empty: PUBLIC_URL/upgrade
 
 # --- services: the embedded default unless an address says otherwise ---------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
@@ -73,6 +74,8 @@ _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
 DATABASE_THREADS = 3  # in which answers query, each with a connection: more of them wait for each other
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
+if "ENGINE" not in _database:
+    raise ImproperlyConfigured("DATABASE_URL is no postgres://user:password@host:5432/name and no sqlite:///file.")
 _database.setdefault("OPTIONS", {})
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # 0: no pool of ours, and perhaps an outer one
 DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=5.0)  # of web processes; 0: no deadline

@@ -117,7 +117,7 @@ def refusal(client: Client, limit: int, hour: datetime) -> ApiError:
     reset = _reset(hour)
     seconds = max(1, reset - int(timezone.now().timestamp()))
     if client.tier == Client.Tier.FREE:
-        details = {"upgradeUrl": settings.UPGRADE_URL}
+        details = {"upgradeUrl": settings.UPGRADE_URL or f"{settings.PUBLIC_URL}/upgrade"}
     else:
         details = {"resetAt": (hour + timedelta(hours=1)).isoformat().replace("+00:00", "Z")}
     return ApiError(

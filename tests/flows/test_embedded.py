@@ -1,7 +1,11 @@
 """The product as `make run` starts it: no service, no key, from upload to a cited, streamed answer."""
 
 import base64
+import html
 import json
+import re
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,11 +93,34 @@ def test_a_corrupt_file_fails_in_words(product: Product) -> None:
     assert "PDF" in failed["errorMessage"]
 
 
-@pytest.mark.parametrize("command", [["qcluster"], ["serve", "--port", "0"]])
+@pytest.mark.parametrize("command", [["qcluster"], ["serve", "--port", "1"], ["web", "--port", "1"]])
 def test_a_worker_or_a_second_web_process_says_why_it_does_not_start(product: Product, command: list[str]) -> None:
     result = product.manage(*command)
     assert result.returncode == 1
-    assert "QDRANT_URL" in result.stderr and "Traceback" not in result.stderr
+    assert "QDRANT_URL" in result.stderr and "Traceback" not in result.stderr and '"exception"' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["web", "--port", "99999"], "99999 is no port"),
+        (["close_month", "--month", "2026-13"], "Write the month as YYYY-MM."),
+    ],
+)
+def test_a_wrong_argument_is_told_in_a_sentence(product: Product, command: list[str], reason: str) -> None:
+    result = product.manage(*command)
+    assert result.returncode != 0
+    assert reason in result.stderr and "Traceback" not in result.stderr and '"exception"' not in result.stderr
+
+
+def test_a_snippet_that_the_desk_shows_leads_to_the_port_that_is_served(product: Product) -> None:
+    desk = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    address = f"{product.url}/admin/tenants/client/{demo_client(product)}/change/"
+    login = desk.open(address).read().decode()
+    form = {"username": "admin", "password": re.search(r"password (\S+)\)", product.banner)[1]}
+    form["csrfmiddlewaretoken"] = re.search(r'csrfmiddlewaretoken" value="(\w+)"', login)[1]
+    desk.open(f"{product.url}/admin/login/", urllib.parse.urlencode(form).encode())
+    assert f"baseUrl: '{product.url}'" in html.unescape(desk.open(address).read().decode())
 
 
 def test_a_second_start_keeps_the_data(tmp_path: Path) -> None:

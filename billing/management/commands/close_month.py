@@ -1,5 +1,6 @@
 """Issue the invoices of a month that is over."""
 
+import argparse
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -33,4 +34,4 @@ def _month(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m").date()
     except ValueError:
-        raise CommandError("Write the month as YYYY-MM.") from None
+        raise argparse.ArgumentTypeError("Write the month as YYYY-MM.") from None

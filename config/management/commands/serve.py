@@ -12,6 +12,7 @@ from django.db import OperationalError
 from tqdm import tqdm
 
 from config.demo import QUESTION, load_demo
+from config.management.arguments import port_number
 from knowledge import queue
 from knowledge.vectors import VectorStoreTaken, embedded
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=port_number, default=8000, help="port to listen on (default: %(default)s)")
         parser.add_argument("--no-demo", action="store_true", help="do not make the demo client and its documents")
 
     def handle(self, *args: Any, host: str, port: int, no_demo: bool, **options: Any) -> None:
@@ -59,6 +60,8 @@ class Command(BaseCommand):
             raise CommandError(str(taken)) from taken
         _wait_for_documents()
         url = f"http://{host}:{port}"
+        if "PUBLIC_URL" not in os.environ:  # what pages embed and mails link
+            settings.PUBLIC_URL = url
         server = WebServer(application, host, port, lambda: self._banner(url, key))
         server.run()
         if server.abort_start:

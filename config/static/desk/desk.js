@@ -87,7 +87,7 @@
       try {
         const { ok, body } = await send(drop.dataset.upload, form, (percent) => show(row, `Sending, ${percent} %`, ''))
         if (!ok) {
-          show(row, body.error, 'bad')
+          show(row, body.error.message ?? body.error, 'bad') // the desk's own words, or the service's
           continue
         }
         row.cells[0].replaceChildren(Object.assign(document.createElement('a'), { href: body.url, textContent: file.name }))

@@ -30,6 +30,8 @@ class Command(BaseCommand):
                 self._move(live, wanted)
             else:
                 self._rebuild(client, document)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. Run the command again to go on.") from None
         except (VectorError, EmbeddingError) as error:
             raise CommandError(f"{error} Run the command again to go on.") from error
 
