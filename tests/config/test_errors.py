@@ -1,12 +1,28 @@
 """Every error has one shape, one trace id, and nothing internal in it."""
 
 import uuid
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
 
 from tenants.errors import STATUS_OF, as_api_error
+from tenants.models import Client
+
+EXPRESS = {"X-Internal-Secret": settings.INTERNAL_API_SECRET}
+NOT_JSON = "The request body is not valid JSON."
+UNREADABLE = "The request can't be read: it is not what its headers say, or too complex."
+FEEDBACK = f"/api/widget/messages/{uuid.uuid4()}/feedback"
+
+
+def part(name: str, more: str = "") -> str:
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\nx\r\n'
+
+
+FIELDS = "".join(part(str(number)) for number in range(3_000)) + "--x--\r\n"
+FILES = "".join(part("file", f'; filename="{number}.txt"') for number in range(200)) + "--x--\r\n"
 
 
 @pytest.mark.parametrize("sent", ["0b7c8c4e-5a0e-4d5e-9a55-6f2f1d7f6c1a", "0B7C8C4E-5A0E-4D5E-9A55-6F2F1D7F6C1A"])
@@ -57,3 +73,32 @@ def test_every_code_of_the_contract_has_its_status() -> None:
         503: ["SERVICE_UNAVAILABLE"],
         504: ["TIMEOUT"],
     }
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"rating": "\xff"}', b'{"rating": NaN}', b"[" * 100_000, b'{"rating": ' + b"9" * 5_000 + b"}"]
+)
+@pytest.mark.parametrize("path", [FEEDBACK, "/api/widget/process-document", "/api/widget/internal/validate-client"])
+def test_a_body_that_is_no_json_is_refused_in_our_own_words(acme: Client, path: str, body: bytes) -> None:
+    response = Browser().post(path, body, content_type="application/json", headers=EXPRESS)
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        {"code": "INVALID_REQUEST", "message": NOT_JSON, "details": {}},
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content_type": "multipart/form-data; boundary=x", "data": FIELDS},
+        {"content_type": "multipart/form-data; boundary=x", "data": FILES},
+        {"content_type": "application/x-www-form-urlencoded", "data": "&".join(f"{n}=x" for n in range(3_000))},
+        {"content_type": "multipart/form-data", "data": b"--x--"},
+    ],
+)
+def test_a_form_that_can_t_be_read_is_refused_in_our_own_words(acme: Client, body: dict[str, Any]) -> None:
+    response = Browser().post("/api/widget/process-document", **body, headers=EXPRESS)
+    assert (response.status_code, response.json()["error"]) == (
+        400,
+        {"code": "INVALID_REQUEST", "message": UNREADABLE, "details": {}},
+    )
