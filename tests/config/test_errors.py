@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
 
+from config import health
 from tenants.errors import STATUS_OF, as_api_error
 from tenants.models import Client
 
@@ -101,4 +102,66 @@ def test_a_form_that_can_t_be_read_is_refused_in_our_own_words(acme: Client, bod
     assert (response.status_code, response.json()["error"]) == (
         400,
         {"code": "INVALID_REQUEST", "message": UNREADABLE, "details": {}},
+    )
+
+
+NOWHERE = "There is nothing at this address."
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api",
+        "/api/nothing",
+        "/api/clients/x/limits",
+        "/api/widget/chat/",
+        "/api/widget/chat/stream/abc",
+        "/api/widget/config/",
+        "/api/widget/sessions/abc/messages",
+        "/api/widget/messages/abc/feedback",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_address_of_the_api_that_leads_nowhere_says_so_in_json(db: None, method: str, path: str) -> None:
+    told(Browser(enforce_csrf_checks=True).generic(method, path), 404, "NOT_FOUND", NOWHERE)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/admin/nothing", "/widget/v9/widget.js"])
+def test_pages_that_are_not_there_are_told_to_people(admin_client: Browser, path: str) -> None:
+    response = admin_client.get(path)
+    assert (response.status_code, response["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("path", ["/api/widget/config", "/api/widget/health", "/health", "/api/nothing"])
+def test_a_host_that_is_not_ours_is_told_so_in_json(db: None, path: str) -> None:
+    response = Browser().get(path, headers={"Host": "evil.example.net"})
+    told(response, 400, "INVALID_REQUEST", "This service does not go by that host name.")
+    assert b"evil" not in response.content
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_what_can_only_be_read_says_so(db: None, method: str) -> None:
+    browser = Browser(enforce_csrf_checks=True)
+    for path in ("/api/widget/health", "/health", "/health/live", "/health/ready"):
+        response = browser.generic(method, path)
+        told(response, 405, "INVALID_REQUEST", f"{method} is not possible at this address.")
+        assert response["Allow"] == "GET, HEAD"
+    for path in ("/widget/version", "/widget/v2/widget.js", "/widget/v2/0123456789abcdef/widget.js"):
+        response = browser.generic(method, path)
+        assert (response.status_code, response["Allow"], response.content) == (405, "GET, HEAD", b"")
+
+
+def test_a_fault_outside_the_framework_s_views_is_told_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_remembered", None)  # can't be unpacked
+    response = Browser(raise_request_exception=False).get("/api/widget/health")
+    told(response, 500, "PROCESSING_ERROR", "Something went wrong on our side. Please try again.")
+
+
+def told(response: Any, status: int, code: str, message: str) -> None:
+    """The contract's error, whole."""
+    trace_id = response["X-Request-ID"]
+    error = {"code": code, "message": message, "details": {}}
+    assert (response.status_code, response.json()) == (
+        status,
+        {"error": error, "message": message, "traceId": trace_id},
     )
