@@ -101,9 +101,14 @@ async def _refuse(scope: Scope, send: Send) -> None:
 
 
 class _BoundedRequest(http_protocol.WebRequest):
-    """Keeps at most one piece more than the largest limit, which the Edge then refuses."""
+    """Keeps at most one piece more than the largest limit, which the Edge then refuses.
 
-    received = 0
+    Forms are the application's to read: Twisted would read each, too, and cut the connection over a bad one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
+        self.received = 0
 
     def handleContentChunk(self, data: bytes) -> None:
         before, self.received = self.received, self.received + len(data)

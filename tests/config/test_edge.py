@@ -71,6 +71,18 @@ def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
         assert product.request(method, path)[1]["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=other", "; boundary=" + "x" * 300])
+@pytest.mark.parametrize("path", ["process-document", "chat", "internal/validate-client"])
+def test_a_form_with_a_bad_boundary_is_refused_in_the_contracts_words(
+    product: Product, path: str, boundary: str
+) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="documentId"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content_Type": f"multipart/form-data{boundary}", "X_Internal_Secret": product.secret}
+    status, told, body = product.request("POST", f"/api/widget/{path}", form, **headers)
+    assert (status, json.loads(body)["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert told["x-request-id"] == json.loads(body)["traceId"]
+
+
 def post(product: Product, path: str, size: int, chunked: bool) -> tuple[int, dict[str, str], bytes]:
     parts = urlsplit(product.url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
