@@ -100,6 +100,12 @@ async def _refuse(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": json.dumps(error.body(trace_id)).encode()})
 
 
+async def no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI: a WebSocket at an address that has none, refused with 403 in the handshake."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
 class _BoundedRequest(http_protocol.WebRequest):
     """Keeps at most one piece more than the largest limit, which the Edge then refuses.
 

@@ -51,19 +51,22 @@ def test_a_body_without_end_costs_no_memory_and_is_cut(product: Product) -> None
 
 
 def test_a_socket_message_over_the_limit_ends_the_connection(product: Product) -> None:
-    parts = urlsplit(product.url)
-    with socket.create_connection((parts.hostname, parts.port), 10) as wire:
-        key = base64.b64encode(os.urandom(16)).decode()
-        wire.sendall(
-            f"GET /ws/widget/chat HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+    with handshake(product, "/ws/widget/chat") as wire:
         assert wire.recv(4096).startswith(b"HTTP/1.1 101")
         wire.sendall(b"\x81\xff" + (100 * MAX_SOCKET_MESSAGE).to_bytes(8, "big") + b"mask")
         wire.settimeout(5)  # who never sends a key is closed after 10 seconds
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it may have ended already
             wire.sendall(b"x" * 1000)  # a hundredth of a hundredth of it
             assert wire.recv(4096) == b""
+
+
+@pytest.mark.parametrize("path", ["/", "/ws", "/ws/widget/chat/", "/ws/desk/conversations/x"])
+def test_a_socket_where_there_is_none_is_refused_without_noise(product: Product, path: str) -> None:
+    assert product.log
+    before = product.log.read_text()
+    with handshake(product, path) as wire:
+        assert wire.recv(4096).startswith(b"HTTP/1.1 403")
+    assert product.log.read_text() == before
 
 
 def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
@@ -81,6 +84,18 @@ def test_a_form_with_a_bad_boundary_is_refused_in_the_contracts_words(
     status, told, body = product.request("POST", f"/api/widget/{path}", form, **headers)
     assert (status, json.loads(body)["error"]["code"]) == (400, "INVALID_REQUEST")
     assert told["x-request-id"] == json.loads(body)["traceId"]
+
+
+def handshake(product: Product, path: str) -> socket.socket:
+    """A connection on which a WebSocket was asked for."""
+    parts = urlsplit(product.url)
+    wire = socket.create_connection((parts.hostname, parts.port), 10)
+    key = base64.b64encode(os.urandom(16)).decode()
+    wire.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    return wire
 
 
 def post(product: Product, path: str, size: int, chunked: bool) -> tuple[int, dict[str, str], bytes]:
