@@ -116,6 +116,11 @@ class _BoundedRequest(http_protocol.WebRequest):
         super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
         self.received = 0
 
+    def process(self) -> Any:
+        """Daphne believes whoever says where the service is mounted; for a proxy the address would be another one."""
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        return super().process()
+
     def handleContentChunk(self, data: bytes) -> None:
         before, self.received = self.received, self.received + len(data)
         if before <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:

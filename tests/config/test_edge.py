@@ -69,6 +69,13 @@ def test_a_socket_where_there_is_none_is_refused_without_noise(product: Product,
     assert product.log.read_text() == before
 
 
+@pytest.mark.parametrize("root", ["/health", "/elsewhere", "/\xff"])
+def test_a_caller_can_t_say_where_the_service_is_mounted(product: Product, root: str) -> None:
+    """Daphne believes this header, of whoever sends it: an address would be another one than a proxy has judged."""
+    assert product.request("GET", "/health/live", Daphne_Root_Path=root)[0] == 200
+    assert product.request("GET", "/elsewhere/health/live", Daphne_Root_Path=root)[0] == 404
+
+
 def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
     for method, path in (("GET", "/health/live"), ("POST", "/api/widget/chat"), ("GET", "/widget/v2/widget.js")):
         assert product.request(method, path)[1]["x-content-type-options"] == "nosniff"
