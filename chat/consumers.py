@@ -77,13 +77,13 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         method = self.scope["method"]
         if method == "OPTIONS":
             return await self.reply(204, b"", preflight_headers(self.headers))
+        async with door.within(self.by):
+            self.cors, judged = await door.judge(self.headers)  # first: a page can read then what else is wrong
         if method not in self.methods:
             allowed = ", ".join([*self.methods, "OPTIONS"])
             raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.", headers={"Allow": allowed})
         if self.size > door.MAX_BODY_BYTES:
             raise ApiError("FILE_TOO_LARGE", "The request body is too large.")
-        async with door.within(self.by):
-            self.cors, judged = await door.judge(self.headers)
         if isinstance(judged, ApiError):
             raise judged
         self.caller = judged

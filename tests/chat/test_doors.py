@@ -216,6 +216,19 @@ async def test_methods(shop: Client, acme_key: str) -> None:
     assert "x-api-key" in preflight.headers["access-control-allow-headers"]
 
 
+async def test_a_page_can_read_why_it_is_refused(shop: Client, acme_key: str) -> None:
+    """Whatever is wrong, the answer has the headers that let an allowed page read it, and no other page."""
+    await in_thread(_change, shop, {"allowed_domains": ["shop.example.com"]})
+    for path in ("/api/widget/chat", "/api/widget/chat/stream"):
+        for method, body, code in (("PUT", {}, "INVALID_REQUEST"), ("POST", b"x" * 70_000, "FILE_TOO_LARGE")):
+            here = await call(method, path, body, x_api_key=acme_key, origin=ORIGIN)
+            there = await call(method, path, body, x_api_key=acme_key, origin="https://evil.example.net")
+            for reply in (here, there):
+                assert (reply.json["error"]["code"], reply.headers["vary"]) == (code, "Origin")
+            assert here.headers["access-control-allow-origin"] == ORIGIN
+            assert "access-control-allow-origin" not in there.headers
+
+
 async def test_the_hour_s_limit(shop: Client, acme_key: str, provider: LlmServer) -> None:
     await in_thread(_change, shop, {"hourly_limit": 1, "hard_cap": True})
     assert (await stream(acme_key)).status == 200

@@ -38,6 +38,15 @@ def test_a_body_over_the_limit_is_refused_in_the_contracts_words(
     assert headers["x-request-id"] == json.loads(body)["traceId"]
 
 
+@pytest.mark.parametrize("path", ["/api/widget/chat", "/api/widget/sessions/x/address"])
+def test_a_page_can_read_that_its_body_is_too_large(product: Product, path: str) -> None:
+    page = {"Origin": product.url, "X-Api-Key": product.widget_key}
+    status, headers, _ = post(product, path, 2 * MB, False, **page)
+    assert (status, headers["access-control-allow-origin"], headers["vary"]) == (413, product.url, "Origin")
+    _, headers, _ = post(product, path, 2 * MB, False, **{**page, "X-Api-Key": "pk_live_" + "x" * 38})
+    assert "access-control-allow-origin" not in headers
+
+
 def test_a_chat_question_has_its_own_smaller_limit(product: Product) -> None:
     status, _, body = post(product, "/api/widget/chat", 100_000, False)
     assert (status, json.loads(body)["error"]["code"]) == (413, "FILE_TOO_LARGE")
@@ -105,11 +114,11 @@ def handshake(product: Product, path: str) -> socket.socket:
     return wire
 
 
-def post(product: Product, path: str, size: int, chunked: bool) -> tuple[int, dict[str, str], bytes]:
+def post(product: Product, path: str, size: int, chunked: bool, **headers: str) -> tuple[int, dict[str, str], bytes]:
     parts = urlsplit(product.url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
     pieces = (b"x" * min(MB, size - at) for at in range(0, size, MB))
-    headers = {} if chunked else {"Content-Length": str(size)}
+    headers |= {} if chunked else {"Content-Length": str(size)}
     connection.request("POST", path, pieces, headers, encode_chunked=chunked)
     response = connection.getresponse()
     return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
