@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.test import AsyncClient
 from pytest_django import Settings
 
 from chat import door
@@ -214,6 +215,30 @@ async def test_methods(shop: Client, acme_key: str) -> None:
     assert (preflight.status, preflight.body) == (204, b"")
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
     assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+
+
+async def test_what_a_visitor_said_and_was_told_is_kept_by_no_cache(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    answer = await chat(acme_key)
+    session, trace, token = (answer.json[name] for name in ("sessionId", "traceId", "sessionToken"))
+    headers = {"x-api-key": acme_key, "x-session-token": token}
+    resumed = await call("GET", f"/api/widget/chat/stream/{trace}", **headers)
+    refused = await call("GET", f"/api/widget/chat/stream/{uuid.uuid4()}", **headers)
+    assert (answer.status, resumed.status, refused.status) == (200, 200, 404)
+    kept = [reply.headers["cache-control"] for reply in (answer, resumed, refused)]
+    assert kept == ["no-store", "no-cache, no-store", "no-store"]
+    visitor, base = AsyncClient(), f"/api/widget/sessions/{session}"
+    for method, path in (
+        ("GET", f"{base}/messages"),
+        ("GET", f"{base}/export"),
+        ("POST", f"{base}/person"),
+        ("DELETE", f"{base}?receipt=true"),
+        ("GET", f"{base}/messages"),
+    ):
+        response = await visitor.generic(method, path, headers=headers)
+        assert (method, path, response["Cache-Control"]) == (method, path, "no-store")
+    assert response.status_code == 404
 
 
 async def test_a_page_can_read_why_it_is_refused(shop: Client, acme_key: str) -> None:
