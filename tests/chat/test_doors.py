@@ -97,8 +97,10 @@ async def test_headers_of_a_stream_and_ids_of_its_events(shop: Client, acme_key:
 
 async def test_a_trace_id_used_before_gives_way(shop: Client, acme_key: str, provider: LlmServer) -> None:
     trace = str(uuid.uuid4())
-    first, second = [(await chat(acme_key, x_request_id=trace)).json for _ in range(2)]
+    replies = [await chat(acme_key, x_request_id=trace) for _ in range(2)]
+    first, second = [reply.json for reply in replies]
     assert first["traceId"] == trace != second["traceId"]
+    assert [reply.headers["x-request-id"] for reply in replies] == [trace, trace]  # the request's own, whatever answers
     assert len((await books(shop))[0]) == 2
 
 
