@@ -29,6 +29,7 @@ from tenants.visitors import check_session_token
 
 HEARTBEAT_SECONDS = 15
 STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+FOLLOWING_HEADERS = {**STREAM_HEADERS, "Cache-Control": "no-cache, no-store"}  # what is got with GET
 
 
 class ChatDoor(Layerless, AsyncHttpConsumer):
@@ -77,13 +78,13 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         method = self.scope["method"]
         if method == "OPTIONS":
             return await self.reply(204, b"", preflight_headers(self.headers))
+        async with door.within(self.by):
+            self.cors, judged = await door.judge(self.headers)  # first: a page can read then what else is wrong
         if method not in self.methods:
             allowed = ", ".join([*self.methods, "OPTIONS"])
             raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.", headers={"Allow": allowed})
         if self.size > door.MAX_BODY_BYTES:
             raise ApiError("FILE_TOO_LARGE", "The request body is too large.")
-        async with door.within(self.by):
-            self.cors, judged = await door.judge(self.headers)
         if isinstance(judged, ApiError):
             raise judged
         self.caller = judged
@@ -106,7 +107,7 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
 
     async def reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.started = True
-        await self.send_response(status, body, headers=self.wire_headers(headers))
+        await self.send_response(status, body, headers=self.wire_headers({"Cache-Control": "no-store", **headers}))
 
     def wire_headers(self, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
         """With the trace id and the CORS headers."""
@@ -186,7 +187,7 @@ class ResumeConsumer(StreamConsumer):
             raise ApiError("NOT_FOUND", "There is no such answer.")
         self.begun = True
         metrics.count_request(self.door, client, "followed")
-        await self.stream(tape, self._after(), caller, client, {})
+        await self.stream(tape, self._after(), caller, client, FOLLOWING_HEADERS)
 
     def _after(self) -> int:
         text = self.headers.get("last-event-id") or self.query().get("after") or "0"

@@ -10,8 +10,8 @@ from chat.websocket import WidgetConsumer
 http_routes = [
     path("api/widget/chat", ChatConsumer.as_asgi()),
     path("api/widget/chat/stream", StreamConsumer.as_asgi()),
-    path("api/widget/chat/stream/<uuid:trace_id>", ResumeConsumer.as_asgi()),
-    path("api/widget/sessions/<uuid:session_id>/events", PeopleConsumer.as_asgi()),
+    path("api/widget/chat/stream/<id:trace_id>", ResumeConsumer.as_asgi()),
+    path("api/widget/sessions/<id:session_id>/events", PeopleConsumer.as_asgi()),
 ]
 websocket_routes = [
     path("ws/widget/chat", WidgetConsumer.as_asgi()),

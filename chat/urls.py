@@ -6,10 +6,10 @@ from chat import views
 
 urlpatterns = [
     path("config", views.Config.as_view()),
-    path("sessions/<uuid:session_id>/messages", views.SessionMessages.as_view()),
-    path("sessions/<uuid:session_id>/person", views.Person.as_view()),
-    path("sessions/<uuid:session_id>/address", views.Address.as_view()),
-    path("sessions/<uuid:session_id>/export", views.SessionExport.as_view()),
-    path("sessions/<uuid:session_id>", views.SessionDetail.as_view()),
-    path("messages/<uuid:trace_id>/feedback", views.Feedback.as_view()),
+    path("sessions/<id:session_id>/messages", views.SessionMessages.as_view()),
+    path("sessions/<id:session_id>/person", views.Person.as_view()),
+    path("sessions/<id:session_id>/address", views.Address.as_view()),
+    path("sessions/<id:session_id>/export", views.SessionExport.as_view()),
+    path("sessions/<id:session_id>", views.SessionDetail.as_view()),
+    path("messages/<id:trace_id>/feedback", views.Feedback.as_view()),
 ]

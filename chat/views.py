@@ -37,7 +37,8 @@ class WidgetView(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         if request.method != "OPTIONS":
-            for name, value in cors_headers(request.headers).items():
+            headers = {**cors_headers(request.headers), "Cache-Control": "no-store"}  # a visitor's own, or a key's
+            for name, value in headers.items():
                 response.headers.setdefault(name, value)
         return response
 

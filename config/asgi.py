@@ -20,7 +20,7 @@ application = edge.Edge(
     ProtocolTypeRouter(
         {
             "http": URLRouter([path("metrics", metrics.page), *http_routes, re_path("", django_application)]),  # type: ignore[arg-type]
-            "websocket": URLRouter(websocket_routes),
+            "websocket": URLRouter([*websocket_routes, re_path("", edge.no_socket)]),  # type: ignore[arg-type]
         }
     )
 )

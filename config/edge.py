@@ -4,6 +4,7 @@ Daphne takes a whole body in before it asks the application, and bounds neither 
 so its classes are told the limits too (`limit_daphne`). A proxy's own limit comes on top, not instead.
 """
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,8 +15,11 @@ from daphne.ws_protocol import WebSocketFactory
 from django.conf import settings
 from twisted.internet.tcp import Connection
 
+from chat import door
 from tenants.callers import headers_of
+from tenants.cors import cors_headers
 from tenants.errors import ApiError, trace_id_of
+from tenants.threads import in_thread
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -92,18 +96,38 @@ def _counted(receive: Receive, limit: int) -> Receive:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    trace_id = trace_id_of(headers_of(scope["headers"]).get("x-request-id"))
+    headers = headers_of(scope["headers"])
     error = ApiError("FILE_TOO_LARGE", "The request is too large.")
-    headers = {"Content-Type": "application/json", "X-Request-ID": trace_id, "X-Content-Type-Options": "nosniff"}
-    wire = [(name.encode(), value.encode()) for name, value in headers.items()]
+    with contextlib.suppress(Exception):  # the database is away: a page can't read why, and is refused all the same
+        async with door.within(door.arrived()):
+            error.headers = await in_thread(cors_headers, headers)
+    trace_id = trace_id_of(headers.get("x-request-id"))
+    told = {"Content-Type": "application/json", "X-Request-ID": trace_id, "X-Content-Type-Options": "nosniff"}
+    wire = [(name.encode("latin1"), value.encode("latin1")) for name, value in {**told, **error.headers}.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": wire})
     await send({"type": "http.response.body", "body": json.dumps(error.body(trace_id)).encode()})
 
 
-class _BoundedRequest(http_protocol.WebRequest):
-    """Keeps at most one piece more than the largest limit, which the Edge then refuses."""
+async def no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI: a WebSocket at an address that has none, refused with 403 in the handshake."""
+    await receive()
+    await send({"type": "websocket.close"})
 
-    received = 0
+
+class _BoundedRequest(http_protocol.WebRequest):
+    """Keeps at most one piece more than the largest limit, which the Edge then refuses.
+
+    Forms are the application's to read: Twisted would read each, too, and cut the connection over a bad one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, parsePOSTFormSubmission=False, **kwargs)
+        self.received = 0
+
+    def process(self) -> Any:
+        """Daphne believes whoever says where the service is mounted; for a proxy the address would be another one."""
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        return super().process()
 
     def handleContentChunk(self, data: bytes) -> None:
         before, self.received = self.received, self.received + len(data)

@@ -13,8 +13,9 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from config.errors import read_only
 from knowledge import queue
 from knowledge.vectors import VectorStore
 from tenants.redis_nodes import connected
@@ -24,7 +25,8 @@ QUEUE_CAPACITY = 1000
 _remembered: tuple[float, dict[str, Any]] = (0.0, {})
 
 
-def health(request: HttpRequest) -> JsonResponse:
+@read_only
+def health(request: HttpRequest) -> HttpResponse:
     """The contract's health body."""
     global _remembered
     expires, body = _remembered
@@ -35,12 +37,14 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse(body, status=503 if body["status"] == "unhealthy" else 200)
 
 
-def live(request: HttpRequest) -> JsonResponse:
+@read_only
+def live(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return JsonResponse({"status": "live"})
 
 
-def ready(request: HttpRequest) -> JsonResponse:
+@read_only
+def ready(request: HttpRequest) -> HttpResponse:
     """Chat can be served."""
     return health(request)
 

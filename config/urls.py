@@ -11,6 +11,9 @@ widget_api: list[URLPattern | URLResolver] = [
     path("", include("knowledge.urls")),
     path("", include("chat.urls")),
 ]
+handler400 = "config.errors.bad_request"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.server_error"
 urlpatterns = [
     path("admin/two-factor/", admin.site.admin_view(two_factor.set_up), name="two-factor"),
     path("admin/", admin.site.urls),

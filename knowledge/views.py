@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -11,6 +11,7 @@ from knowledge import documents
 from knowledge.serializers import UploadSerializer
 from tenants.authentication import CallerAuthentication, caller_of
 from tenants.callers import require_scope
+from tenants.parsers import JSONParser
 
 
 class ProcessDocument(APIView):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
@@ -69,6 +69,10 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError("INVALID_REQUEST", _first_message(error.detail), details={"fields": error.detail})
     if isinstance(error, RequestDataTooBig):
         return ApiError("FILE_TOO_LARGE", "The request is too large.")
+    if isinstance(error, DisallowedHost):
+        return ApiError("INVALID_REQUEST", "This service does not go by that host name.")
+    if isinstance(error, exceptions.ParseError | SuspiciousOperation):  # their own words are the framework's
+        return ApiError("INVALID_REQUEST", "The request can't be read: it is not what its headers say, or too complex.")
     if isinstance(error, Http404 | PermissionDenied):
         return ApiError("NOT_FOUND", "There is nothing at this address.")
     if isinstance(error, exceptions.APIException) and error.status_code < 500:
@@ -78,6 +82,11 @@ def as_api_error(error: Exception) -> ApiError:
         message = "The service is not available at the moment. Please try again in a few seconds."
         return ApiError("SERVICE_UNAVAILABLE", message, headers={"Retry-After": "5"})
     log.error("unforeseen error", exc_info=error)
+    return unforeseen()
+
+
+def unforeseen() -> ApiError:
+    """What is told of an error that nobody foresaw."""
     return ApiError("PROCESSING_ERROR", "Something went wrong on our side. Please try again.")
 
 

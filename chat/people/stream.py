@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from chat import door, frames, watch
-from chat.consumers import HEARTBEAT_SECONDS, STREAM_HEADERS, ChatDoor
+from chat.consumers import FOLLOWING_HEADERS, HEARTBEAT_SECONDS, ChatDoor
 from chat.models import Message, Session
 from chat.people import feed, visitors
 from tenants.callers import Caller
@@ -49,7 +49,7 @@ class PeopleConsumer(ChatDoor):
         self, caller: Caller, client_id: uuid.UUID, first: list[Named], parts: AsyncGenerator[list[Named]]
     ) -> None:
         self.started = True
-        await self.send_headers(status=200, headers=self.wire_headers(STREAM_HEADERS))
+        await self.send_headers(status=200, headers=self.wire_headers(FOLLOWING_HEADERS))
         task = asyncio.current_task()
         assert task is not None
         _tasks.add(task)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.test import AsyncClient
 from pytest_django import Settings
 
 from chat import door
@@ -96,8 +97,10 @@ async def test_headers_of_a_stream_and_ids_of_its_events(shop: Client, acme_key:
 
 async def test_a_trace_id_used_before_gives_way(shop: Client, acme_key: str, provider: LlmServer) -> None:
     trace = str(uuid.uuid4())
-    first, second = [(await chat(acme_key, x_request_id=trace)).json for _ in range(2)]
+    replies = [await chat(acme_key, x_request_id=trace) for _ in range(2)]
+    first, second = [reply.json for reply in replies]
     assert first["traceId"] == trace != second["traceId"]
+    assert [reply.headers["x-request-id"] for reply in replies] == [trace, trace]  # the request's own, whatever answers
     assert len((await books(shop))[0]) == 2
 
 
@@ -214,6 +217,43 @@ async def test_methods(shop: Client, acme_key: str) -> None:
     assert (preflight.status, preflight.body) == (204, b"")
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
     assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+
+
+async def test_what_a_visitor_said_and_was_told_is_kept_by_no_cache(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    answer = await chat(acme_key)
+    session, trace, token = (answer.json[name] for name in ("sessionId", "traceId", "sessionToken"))
+    headers = {"x-api-key": acme_key, "x-session-token": token}
+    resumed = await call("GET", f"/api/widget/chat/stream/{trace}", **headers)
+    refused = await call("GET", f"/api/widget/chat/stream/{uuid.uuid4()}", **headers)
+    assert (answer.status, resumed.status, refused.status) == (200, 200, 404)
+    kept = [reply.headers["cache-control"] for reply in (answer, resumed, refused)]
+    assert kept == ["no-store", "no-cache, no-store", "no-store"]
+    visitor, base = AsyncClient(), f"/api/widget/sessions/{session}"
+    for method, path in (
+        ("GET", f"{base}/messages"),
+        ("GET", f"{base}/export"),
+        ("POST", f"{base}/person"),
+        ("DELETE", f"{base}?receipt=true"),
+        ("GET", f"{base}/messages"),
+    ):
+        response = await visitor.generic(method, path, headers=headers)
+        assert (method, path, response["Cache-Control"]) == (method, path, "no-store")
+    assert response.status_code == 404
+
+
+async def test_a_page_can_read_why_it_is_refused(shop: Client, acme_key: str) -> None:
+    """Whatever is wrong, the answer has the headers that let an allowed page read it, and no other page."""
+    await in_thread(_change, shop, {"allowed_domains": ["shop.example.com"]})
+    for path in ("/api/widget/chat", "/api/widget/chat/stream"):
+        for method, body, code in (("PUT", {}, "INVALID_REQUEST"), ("POST", b"x" * 70_000, "FILE_TOO_LARGE")):
+            here = await call(method, path, body, x_api_key=acme_key, origin=ORIGIN)
+            there = await call(method, path, body, x_api_key=acme_key, origin="https://evil.example.net")
+            for reply in (here, there):
+                assert (reply.json["error"]["code"], reply.headers["vary"]) == (code, "Origin")
+            assert here.headers["access-control-allow-origin"] == ORIGIN
+            assert "access-control-allow-origin" not in there.headers
 
 
 async def test_the_hour_s_limit(shop: Client, acme_key: str, provider: LlmServer) -> None:

@@ -38,6 +38,15 @@ def test_a_body_over_the_limit_is_refused_in_the_contracts_words(
     assert headers["x-request-id"] == json.loads(body)["traceId"]
 
 
+@pytest.mark.parametrize("path", ["/api/widget/chat", "/api/widget/sessions/x/address"])
+def test_a_page_can_read_that_its_body_is_too_large(product: Product, path: str) -> None:
+    page = {"Origin": product.url, "X-Api-Key": product.widget_key}
+    status, headers, _ = post(product, path, 2 * MB, False, **page)
+    assert (status, headers["access-control-allow-origin"], headers["vary"]) == (413, product.url, "Origin")
+    _, headers, _ = post(product, path, 2 * MB, False, **{**page, "X-Api-Key": "pk_live_" + "x" * 38})
+    assert "access-control-allow-origin" not in headers
+
+
 def test_a_chat_question_has_its_own_smaller_limit(product: Product) -> None:
     status, _, body = post(product, "/api/widget/chat", 100_000, False)
     assert (status, json.loads(body)["error"]["code"]) == (413, "FILE_TOO_LARGE")
@@ -51,13 +60,7 @@ def test_a_body_without_end_costs_no_memory_and_is_cut(product: Product) -> None
 
 
 def test_a_socket_message_over_the_limit_ends_the_connection(product: Product) -> None:
-    parts = urlsplit(product.url)
-    with socket.create_connection((parts.hostname, parts.port), 10) as wire:
-        key = base64.b64encode(os.urandom(16)).decode()
-        wire.sendall(
-            f"GET /ws/widget/chat HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+    with handshake(product, "/ws/widget/chat") as wire:
         assert wire.recv(4096).startswith(b"HTTP/1.1 101")
         wire.sendall(b"\x81\xff" + (100 * MAX_SOCKET_MESSAGE).to_bytes(8, "big") + b"mask")
         wire.settimeout(5)  # who never sends a key is closed after 10 seconds
@@ -66,16 +69,56 @@ def test_a_socket_message_over_the_limit_ends_the_connection(product: Product) -
             assert wire.recv(4096) == b""
 
 
+@pytest.mark.parametrize("path", ["/", "/ws", "/ws/widget/chat/", "/ws/desk/conversations/x"])
+def test_a_socket_where_there_is_none_is_refused_without_noise(product: Product, path: str) -> None:
+    assert product.log
+    before = product.log.read_text()
+    with handshake(product, path) as wire:
+        assert wire.recv(4096).startswith(b"HTTP/1.1 403")
+    assert product.log.read_text() == before
+
+
+@pytest.mark.parametrize("root", ["/health", "/elsewhere", "/\xff"])
+def test_a_caller_can_t_say_where_the_service_is_mounted(product: Product, root: str) -> None:
+    """Daphne believes this header, of whoever sends it: an address would be another one than a proxy has judged."""
+    assert product.request("GET", "/health/live", Daphne_Root_Path=root)[0] == 200
+    assert product.request("GET", "/elsewhere/health/live", Daphne_Root_Path=root)[0] == 404
+
+
 def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
     for method, path in (("GET", "/health/live"), ("POST", "/api/widget/chat"), ("GET", "/widget/v2/widget.js")):
         assert product.request(method, path)[1]["x-content-type-options"] == "nosniff"
 
 
-def post(product: Product, path: str, size: int, chunked: bool) -> tuple[int, dict[str, str], bytes]:
+@pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=other", "; boundary=" + "x" * 300])
+@pytest.mark.parametrize("path", ["process-document", "chat", "internal/validate-client"])
+def test_a_form_with_a_bad_boundary_is_refused_in_the_contracts_words(
+    product: Product, path: str, boundary: str
+) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="documentId"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content_Type": f"multipart/form-data{boundary}", "X_Internal_Secret": product.secret}
+    status, told, body = product.request("POST", f"/api/widget/{path}", form, **headers)
+    assert (status, json.loads(body)["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert told["x-request-id"] == json.loads(body)["traceId"]
+
+
+def handshake(product: Product, path: str) -> socket.socket:
+    """A connection on which a WebSocket was asked for."""
+    parts = urlsplit(product.url)
+    wire = socket.create_connection((parts.hostname, parts.port), 10)
+    key = base64.b64encode(os.urandom(16)).decode()
+    wire.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    return wire
+
+
+def post(product: Product, path: str, size: int, chunked: bool, **headers: str) -> tuple[int, dict[str, str], bytes]:
     parts = urlsplit(product.url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
     pieces = (b"x" * min(MB, size - at) for at in range(0, size, MB))
-    headers = {} if chunked else {"Content-Length": str(size)}
+    headers |= {} if chunked else {"Content-Length": str(size)}
     connection.request("POST", path, pieces, headers, encode_chunked=chunked)
     response = connection.getresponse()
     return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()

@@ -36,26 +36,26 @@ ROUTES = [
     Route(DOCUMENT + r"\Z", "DELETE", "/api/widget/documents/{document}", "documents", own=204),
     # visitors
     Route(API + "config", "GET", "/api/widget/config", "chat"),
-    Route(API + "sessions/<uuid:session_id>/messages", "GET", "/api/widget/sessions/{session}/messages", "chat"),
-    Route(API + "sessions/<uuid:session_id>/export", "GET", "/api/widget/sessions/{session}/export", "chat"),
-    Route(API + "sessions/<uuid:session_id>", "DELETE", "/api/widget/sessions/{session}", "chat", own=204),
-    Route(API + "sessions/<uuid:session_id>/person", "POST", "/api/widget/sessions/{session}/person", "chat", {}),
-    Route(API + "sessions/<uuid:session_id>/address", "POST", "/api/widget/sessions/{session}/address", "chat",
+    Route(API + "sessions/<id:session_id>/messages", "GET", "/api/widget/sessions/{session}/messages", "chat"),
+    Route(API + "sessions/<id:session_id>/export", "GET", "/api/widget/sessions/{session}/export", "chat"),
+    Route(API + "sessions/<id:session_id>", "DELETE", "/api/widget/sessions/{session}", "chat", own=204),
+    Route(API + "sessions/<id:session_id>/person", "POST", "/api/widget/sessions/{session}/person", "chat", {}),
+    Route(API + "sessions/<id:session_id>/address", "POST", "/api/widget/sessions/{session}/address", "chat",
           {"email": "vera@example.org"}, own=204),
-    Route(API + "messages/<uuid:trace_id>/feedback", "POST", "/api/widget/messages/{trace}/feedback", "chat",
+    Route(API + "messages/<id:trace_id>/feedback", "POST", "/api/widget/messages/{trace}/feedback", "chat",
           {"rating": "up"}, own=204),
     # use and money
     Route("api/usage", "GET", "/api/usage", "usage"),
     Route("api/usage/current", "GET", "/api/usage/current", "usage"),
     Route("api/invoices", "GET", "/api/invoices", "usage"),
-    Route("api/clients/<uuid:client_id>/limits", "PATCH", "/api/clients/{client}/limits", "usage", {"hardCap": True}),
+    Route("api/clients/<id:client_id>/limits", "PATCH", "/api/clients/{client}/limits", "usage", {"hardCap": True}),
     Route("api/billing/stripe", "POST", "/api/billing/stripe", None, {"type": "unsigned"}, own=400),
     # Express
     Route(API + "internal/validate-client", "POST", "/api/widget/internal/validate-client", "internal",
           {"apiKey": "pk_live_x"}, internal_only=True),
-    Route(API + "internal/clients/<uuid:client_id>/export", "GET", "/api/widget/internal/clients/{client}/export",
+    Route(API + "internal/clients/<id:client_id>/export", "GET", "/api/widget/internal/clients/{client}/export",
           "internal", internal_only=True),
-    Route(API + "internal/clients/<uuid:client_id>/erasure", "POST", "/api/widget/internal/clients/{client}/erasure",
+    Route(API + "internal/clients/<id:client_id>/erasure", "POST", "/api/widget/internal/clients/{client}/erasure",
           "internal", {}, own=202, internal_only=True),
     # the same for everyone
     Route("", "GET", "/"),
@@ -74,8 +74,8 @@ ROUTES = [
 CONSUMERS = [
     Route("api/widget/chat", "POST", "/api/widget/chat", "chat", {"message": "What is canary?"}),
     Route("api/widget/chat/stream", "POST", "/api/widget/chat/stream", "chat", {"message": "What is canary?"}),
-    Route("api/widget/chat/stream/<uuid:trace_id>", "GET", "/api/widget/chat/stream/{trace}", "chat", own=404),
-    Route("api/widget/sessions/<uuid:session_id>/events", "GET", "/api/widget/sessions/{session}/events", "chat"),
+    Route("api/widget/chat/stream/<id:trace_id>", "GET", "/api/widget/chat/stream/{trace}", "chat", own=404),
+    Route("api/widget/sessions/<id:session_id>/events", "GET", "/api/widget/sessions/{session}/events", "chat"),
 ]
 WEBSOCKETS = ["ws/widget/chat", "ws/desk/conversations/<int:pk>"]
 

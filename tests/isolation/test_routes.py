@@ -124,7 +124,7 @@ def fill(attempt: Attempt, ids: Ids, world: World) -> tuple[str, dict[str, Any] 
         body[name] = [id, {"id": id}]
     if attempt.caller.startswith("internal"):
         query["clientId"] = str(world.stranger.pk)
-        if body is not None and route.pattern != "api/clients/<uuid:client_id>/limits":
+        if body is not None and route.pattern != "api/clients/<id:client_id>/limits":
             body.setdefault("clientId", str(world.stranger.pk))
     token = session_token(world.acme.pk, uuid.UUID(world.foreign["session"]))  # stolen from Acme's visitor
     headers = {**world.callers[attempt.caller], "X-Session-Token": token}
