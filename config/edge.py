@@ -25,7 +25,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-UPLOAD_PATH = "/api/widget/process-document"
+UPLOAD_PATHS = {"/api/widget/process-document", "/admin/knowledge/document/upload/"}
 MAX_OTHER_BODY = 1024 * 1024  # forms of the admin; the chat routes count their own 64 KB
 MAX_SOCKET_MESSAGE = 256 * 1024  # either way; the chat takes questions of 64 KB at most
 SWALLOWED = 4  # a body over the limit is read and dropped up to so many times it, so that the refusal is read too
@@ -73,7 +73,7 @@ class _TooLarge(Exception):
 
 def body_limit(path: str) -> int:
     """Bytes that a request to this path may have."""
-    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE if path == UPLOAD_PATH else MAX_OTHER_BODY
+    return settings.DATA_UPLOAD_MAX_MEMORY_SIZE if path in UPLOAD_PATHS else MAX_OTHER_BODY
 
 
 def _declared(scope: Scope) -> int:

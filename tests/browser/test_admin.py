@@ -179,24 +179,30 @@ def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
              "song.mp3": "la la"}  # fmt: skip
     transfer = page.evaluate_handle(
         "(files) => { const t = new DataTransfer();"
-        " for (const [name, text] of Object.entries(files)) t.items.add(new File([text], name)); return t }",
+        " for (const [name, text] of Object.entries(files)) t.items.add(new File([text], name));"
+        " t.items.add(new File(['%PDF-1.7 ' + 'x'.repeat(2e6)], 'large.pdf'));"
+        " t.items.add(new File(['x'.repeat(16e6)], 'huge.txt')); return t }",
         files,
     )
     page.dispatch_event(".desk-drop", "dragover", {"dataTransfer": transfer})
     desk.shot("upload")
     page.dispatch_event(".desk-drop", "drop", {"dataTransfer": transfer})
     rows = page.locator("#desk-files tr")
-    expect(rows).to_have_count(3)
+    expect(rows).to_have_count(5)
     expect(rows.nth(0)).to_contain_text("Ready", timeout=60_000)
     expect(rows.nth(1)).to_contain_text("Ready", timeout=60_000)
     expect(rows.nth(2)).to_contain_text("Only PDF, DOCX, TXT and CSV")
+    expect(rows.nth(3)).to_contain_text("The PDF is damaged", timeout=60_000)
+    expect(rows.nth(4)).to_contain_text("The request is too large.")
     assert rows.nth(0).locator("progress").evaluate("(bar) => bar.value") == 100
     desk.shot("upload-done")
     assert desk.axe() == []
-    desk.complaints[:] = [said for said in desk.complaints if "415" not in said]  # the browser notes the refusal itself
+    refusals = re.compile(" 41[35] ")  # the browser notes them itself
+    desk.complaints[:] = [said for said in desk.complaints if not refusals.search(said)]
 
     desk.go("/admin/knowledge/document/?status=failed")
-    assert page.locator("#result_list tbody tr").count() == 1
+    listed = page.locator("#result_list tbody tr")
+    assert listed.filter(has_text="large.pdf").count() and not listed.filter(has_text="hours-").count()
     desk.go("/admin/knowledge/document/").shot("documents")
     for name in list(files)[:2]:
         page.get_by_role("row").filter(has_text=name).get_by_role("checkbox").check()

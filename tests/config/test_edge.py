@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from django.urls import reverse
 
-from config.edge import MAX_SOCKET_MESSAGE
+from config.edge import MAX_SOCKET_MESSAGE, body_limit
 from tests.flows.product import Product, served
 
 MB = 1024 * 1024
@@ -45,6 +46,12 @@ def test_a_page_can_read_that_its_body_is_too_large(product: Product, path: str)
     assert (status, headers["access-control-allow-origin"], headers["vary"]) == (413, product.url, "Origin")
     _, headers, _ = post(product, path, 2 * MB, False, **{**page, "X-Api-Key": "pk_live_" + "x" * 38})
     assert "access-control-allow-origin" not in headers
+
+
+def test_a_file_may_be_as_large_at_the_desk_as_from_express() -> None:
+    assert (
+        body_limit(reverse("admin:knowledge_document_upload")) == body_limit("/api/widget/process-document") > 13 * MB
+    )
 
 
 def test_a_chat_question_has_its_own_smaller_limit(product: Product) -> None:
