@@ -23,5 +23,17 @@ one request too many; a process that dies between `admit` and `reserve` costs it
 from billing.limits.hours import Admission, admit, catch_up, counted, full_hour, refusal, withdraw
 from billing.limits.slots import slot
 from billing.limits.visitors import admit_visitor
+from billing.limits.waits import refused_for
 
-__all__ = ["Admission", "admit", "admit_visitor", "catch_up", "counted", "full_hour", "refusal", "slot", "withdraw"]
+__all__ = [
+    "Admission",
+    "admit",
+    "admit_visitor",
+    "catch_up",
+    "counted",
+    "full_hour",
+    "refusal",
+    "refused_for",
+    "slot",
+    "withdraw",
+]

@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from billing import hourcount, metrics, plans
 from billing.limits import store
+from billing.limits.waits import moment
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.redis_nodes import connected
@@ -119,7 +120,7 @@ def refusal(client: Client, limit: int, hour: datetime) -> ApiError:
     if client.tier == Client.Tier.FREE:
         details = {"upgradeUrl": settings.UPGRADE_URL or f"{settings.PUBLIC_URL}/upgrade"}
     else:
-        details = {"resetAt": (hour + timedelta(hours=1)).isoformat().replace("+00:00", "Z")}
+        details = {"resetAt": moment(hour + timedelta(hours=1))}
     return ApiError(
         "RATE_LIMITED",
         "This chat has reached its limit for the hour. Please try again later.",

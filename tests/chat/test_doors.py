@@ -336,6 +336,7 @@ async def test_answers_at_once_are_limited(
         await pieces_of(first, 1)
         second = await stream(acme_key, session)
         assert second.error == (429, "RATE_LIMITED") and second.headers["retry-after"]
+        assert list(second.json["error"]["details"]) == ["resetAt"]
         assert (await call("POST", "/api/widget/chat", {"message": "hello"}, x_api_key=acme_key)).status == 200
 
 
