@@ -24,7 +24,6 @@ from tenants.callers import Caller, headers_of
 from tenants.cors import preflight_headers
 from tenants.errors import ApiError, as_api_error, trace_id_of
 from tenants.models import Client
-from tenants.threads import in_thread
 from tenants.visitors import check_session_token
 
 HEARTBEAT_SECONDS = 15
@@ -97,7 +96,9 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         """Admit the question and begin its answer."""
         peer = (self.scope.get("client") or [None])[0]
         async with door.within(self.by):
-            question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer, self.door)
+            fields = door.parse_json(body)
+            caller = self.caller = await door.acting(caller, fields)
+            question = await door.admit(caller, fields, self.headers, self.trace_id, peer, self.door)
         tape = await answers.begin(question, self.by)
         self.begun = True
         return question, tape
@@ -180,7 +181,9 @@ class ResumeConsumer(StreamConsumer):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         async with door.within(self.by):
-            client = caller.client or await in_thread(caller.acting_for, self.query().get("clientId"))
+            caller = self.caller = await door.acting(caller, self.query())
+            client = caller.client
+            assert client is not None
             tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
