@@ -8,6 +8,7 @@ Close codes:
     4401  no, a wrong or a revoked key
     4403  the page's origin or the client is not allowed
     4429  too many messages at once
+    1009  a message larger than the server takes in
     1012  the server restarts: connect again, ask again with the same Idempotency-Key or resume over HTTP
 """
 
