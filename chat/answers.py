@@ -106,6 +106,8 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         async with limits.slot(question.client.pk, question.visitor):
             ahead = None if question.idempotency_key else begin_search(question)
             question, reserved = await _reserve(question)
+            if reserved.again or reserved.person:  # nothing is counted (again)
+                await limits.withdraw(question.client, question.admission)
             if reserved.again:
                 await tapes.discard(question.client.pk, reserved.again)
             if reserved.person:
@@ -130,7 +132,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         if not started.cancelled():
             started.set_exception(error)
     finally:
-        if not billed and question.refused is None:
+        if not billed:  # the admission shows its place as free before who waits goes on
             await limits.withdraw(question.client, question.admission)
 
 
@@ -178,6 +180,8 @@ async def _end(run: Run, outcome: str, error: ApiError) -> None:
     run.tape.task = None  # from here on there is nothing to stop
     run.result.outcome, run.result.error_code = outcome, error.code
     await log.save(run)
+    if not run.result.billed:
+        await limits.withdraw(run.question.client, run.question.admission)
     run.tape.append(Event("error", error_data(error, run.trace_id)))
 
 

@@ -15,6 +15,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.http import AsyncHttpConsumer
 from django.conf import settings
 
+from billing import limits
 from chat import answers, door, frames, metrics, tapes, watch
 from chat.layerless import Layerless
 from chat.tape import Tape
@@ -24,7 +25,6 @@ from tenants.callers import Caller, headers_of
 from tenants.cors import preflight_headers
 from tenants.errors import ApiError, as_api_error, trace_id_of
 from tenants.models import Client
-from tenants.threads import in_thread
 from tenants.visitors import check_session_token
 
 HEARTBEAT_SECONDS = 15
@@ -44,6 +44,7 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         self.headers: dict[str, str] = {}
         self.cors = {"Vary": "Origin"}
         self.caller: Caller | None = None
+        self.admission: limits.Admission | None = None
         self.trace_id = ""
         self.begun = self.started = False  # the answer; the response
         self.size = 0
@@ -80,6 +81,7 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
             return await self.reply(204, b"", preflight_headers(self.headers))
         async with door.within(self.by):
             self.cors, judged = await door.judge(self.headers)  # first: a page can read then what else is wrong
+        self.caller = judged if isinstance(judged, Caller) else None
         if method not in self.methods:
             allowed = ", ".join([*self.methods, "OPTIONS"])
             raise ApiError("INVALID_REQUEST", f"{method} is not possible at this address.", headers={"Allow": allowed})
@@ -87,7 +89,6 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
             raise ApiError("FILE_TOO_LARGE", "The request body is too large.")
         if isinstance(judged, ApiError):
             raise judged
-        self.caller = judged
         return await self.answer(judged, body)
 
     async def answer(self, caller: Caller, body: bytes) -> None:
@@ -97,7 +98,10 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         """Admit the question and begin its answer."""
         peer = (self.scope.get("client") or [None])[0]
         async with door.within(self.by):
-            question = await door.admit(caller, door.parse_json(body), self.headers, self.trace_id, peer, self.door)
+            fields = door.parse_json(body)
+            caller = self.caller = await door.acting(caller, fields)
+            question = await door.admit(caller, fields, self.headers, self.trace_id, peer, self.door)
+            self.admission = question.admission
         tape = await answers.begin(question, self.by)
         self.begun = True
         return question, tape
@@ -119,22 +123,26 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
             metrics.count_request(self.door, self.caller.client if self.caller else None, error.code)
         if not self.started:
             body = json.dumps(error.body(self.trace_id)).encode()
-            await self.reply(error.status, body, {"Content-Type": "application/json", **error.headers})
+            headers = {"Content-Type": "application/json", **await self.limit_headers(), **error.headers}
+            await self.reply(error.status, body, headers)
+
+    async def limit_headers(self) -> dict[str, str]:
+        """What is left of the client's hour: with the question's place in it, else as it stands. Empty where the client
+        is not known."""
+        if self.admission is not None:
+            return self.admission.headers()
+        client = self.caller.client if self.caller else None
+        return await limits.standing(client) if client else {}
 
 
 class ChatConsumer(ChatDoor):
     """`POST /chat`: the answer in one piece."""
 
     async def answer(self, caller: Caller, body: bytes) -> None:
-        question, tape = await self.ask(caller, body)
-        try:
-            whole = await answers.drain(tape, settings.ANSWER_TIMEOUT)
-        except ApiError as error:
-            error.headers = {**question.admission.headers(), **error.headers}
-            raise
+        _, tape = await self.ask(caller, body)
+        whole = await answers.drain(tape, settings.ANSWER_TIMEOUT)
         content = json.dumps(whole, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json", **question.admission.headers()}
-        await self.reply(200, content, headers)
+        await self.reply(200, content, {"Content-Type": "application/json", **await self.limit_headers()})
 
 
 class StreamConsumer(ChatDoor):
@@ -144,12 +152,13 @@ class StreamConsumer(ChatDoor):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         question, tape = await self.ask(caller, body)
-        await self.stream(tape, 0, caller, question.client, question.admission.headers())
+        await self.stream(tape, 0, caller, question.client, STREAM_HEADERS)
 
     async def stream(self, tape: Tape, after: int, caller: Caller, client: Client, headers: dict[str, str]) -> None:
         """Every event after the one numbered `after`, and a comment in every silence."""
+        headers = {**headers, **await self.limit_headers()}
         self.started = True
-        await self.send_headers(status=200, headers=self.wire_headers({**STREAM_HEADERS, **headers}))
+        await self.send_headers(status=200, headers=self.wire_headers(headers))
         ended = asyncio.Event()
         task = asyncio.current_task()
         assert task is not None
@@ -180,7 +189,9 @@ class ResumeConsumer(StreamConsumer):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         async with door.within(self.by):
-            client = caller.client or await in_thread(caller.acting_for, self.query().get("clientId"))
+            caller = self.caller = await door.acting(caller, self.query())
+            client = caller.client
+            assert client is not None
             tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):

@@ -7,6 +7,7 @@ import json
 import math
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -47,17 +48,27 @@ def _judge(headers: Mapping[str, str]) -> tuple[dict[str, str], Caller | ApiErro
     return cors, caller
 
 
+async def acting(caller: Caller, fields: dict[str, Any]) -> Caller:
+    """The caller with its client. Only the internal one names it, as `clientId` in `fields` (a body or a query);
+    whatever anybody else has there is dropped unread. ApiError 400, 403 or 404."""
+    named = fields.pop("clientId", None)
+    if caller.client is not None:
+        return caller
+    return replace(caller, client=await in_thread(caller.acting_for, named))
+
+
 async def admit(
     caller: Caller, body: Any, headers: Mapping[str, str], trace_id: str, peer: str | None, door: str
 ) -> Question:
-    """A well-formed question that has its place in the client's hour, or ApiError 400, 403, 404, 429 or 503.
+    """A well-formed question that has its place in the client's hour, or ApiError 400, 429 or 503.
 
-    `peer`: the address that opened the connection. `door`: as in Question.
+    `caller`: with its client (`acting`). `peer`: the address that opened the connection. `door`: as in Question.
     """
     if closing:
         raise ApiError("SERVICE_UNAVAILABLE", "The chat restarts. Please try again.", headers={"Retry-After": "1"})
+    client = caller.client
+    assert client is not None
     fields = _question.run_validation(body)
-    client = caller.client or await in_thread(caller.acting_for, fields.get("clientId"))
     structlog.contextvars.bind_contextvars(client_id=str(client.pk), caller=caller.kind.value)
     session_id = fields.get("sessionId")
     idempotency_key = _idempotency_key(headers)

@@ -14,7 +14,7 @@ from chat.people import feed
 from chat.people import visitors as people
 from chat.serializers import AddressSerializer, FeedbackSerializer
 from tenants.authentication import CallerAuthentication, caller_of
-from tenants.callers import require_scope
+from tenants.callers import Kind, require_scope
 from tenants.cors import cors_headers, preflight_headers
 from tenants.models import WidgetConfig
 from tenants.scoping import client_scope
@@ -43,8 +43,12 @@ class WidgetView(APIView):
         return response
 
     def client_id(self) -> uuid.UUID:
-        """The caller's client; the internal caller names one with ?clientId=."""
-        return caller_of(self.request).acting_for(self.request.query_params.get("clientId")).pk
+        """The caller's client; the internal caller names one as `clientId` in the body or with ?clientId=."""
+        caller = caller_of(self.request)
+        named: Any = self.request.query_params.get("clientId")
+        if not named and caller.kind is Kind.INTERNAL and isinstance(self.request.data, dict):
+            named = self.request.data.get("clientId")
+        return caller.acting_for(named).pk
 
     def token(self) -> str | None:
         return self.request.headers.get("X-Session-Token")

@@ -1,10 +1,14 @@
 """WebSocket door: `/ws/widget/chat`. The key comes in the first message, never in the URL.
 
+Every frame out is `{"id", "event", "data", "eventId"}`. `id` is that of the message it answers, as it came; "" where
+that had none. `eventId` is "" where the frame is no event that could be asked for again.
+
 Close codes:
     4400  the first message was no auth message, or none came within AUTH_SECONDS
     4401  no, a wrong or a revoked key
     4403  the page's origin or the client is not allowed
     4429  too many messages at once
+    1009  a message larger than the server takes in
     1012  the server restarts: connect again, ask again with the same Idempotency-Key or resume over HTTP
 """
 
@@ -34,6 +38,7 @@ from tenants.visitors import check_session_token, session_token
 AUTH_SECONDS = 10
 CLOSE_CODES = {400: 4400, 401: 4401, 403: 4403}
 QUESTIONS_AT_ONCE = 20  # on one connection; how many are answered at once is the limits' matter
+Id = str | int  # of a message; the visitor's page chooses it
 open_connections: "set[WidgetConsumer]" = set()
 
 
@@ -71,26 +76,25 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        id = ""
+        id: Id = ""
         try:
             if text_data is None or len(text_data) > door.MAX_BODY_BYTES:
                 raise ApiError("INVALID_REQUEST", "Send short JSON texts.")
-            message = door.parse_json(text_data.encode())
-            id = message["id"] if isinstance(message.get("id"), str) else ""
-            await self._act(id, message)
+            id = _id_of(text_data)
+            await self._act(id, door.parse_json(text_data.encode()))
         except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
             await self._refuse(id, as_api_error(error), str(uuid.uuid4()))
             if self.caller is None:
                 await self._leave(CLOSE_CODES.get(as_api_error(error).status, 4400))
 
-    async def _act(self, id: str, message: dict[str, Any]) -> None:
+    async def _act(self, id: Id, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if self.caller is None:
             if kind != "auth":
                 raise ApiError("INVALID_REQUEST", "Send an auth message first.")
-            await self._authenticate(message)
+            await self._authenticate(id, message)
         elif kind == "ping":
-            await self.send(json.dumps({"event": "pong"}))
+            await self._send_frame(id, "pong", {})
         elif kind == "ask":
             if len(self.tasks) >= QUESTIONS_AT_ONCE:
                 await self._leave(4429)
@@ -103,16 +107,16 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         else:
             raise ApiError("INVALID_REQUEST", "After auth the message's type is ask, listen or ping.")
 
-    async def _authenticate(self, message: dict[str, Any]) -> None:
+    async def _authenticate(self, id: Id, message: dict[str, Any]) -> None:
         """Key and page, as everywhere; a session that exists goes on with its token only, else a new one begins."""
         async with door.within(door.arrived()):
             caller, session_id = await in_thread(_recognise, message, self.headers.get("origin"))
         self.caller, self.session_id = caller, str(session_id)
         self.held.enter_context(watch.watching(caller, caller.client.pk, self._no_longer_allowed))
         token = session_token(caller.client.pk, session_id)
-        await self.send(json.dumps({"event": "ready", "data": {"sessionId": str(session_id), "sessionToken": token}}))
+        await self._send_frame(id, "ready", {"sessionId": str(session_id), "sessionToken": token})
 
-    async def _ask(self, id: str, caller: Caller, message: dict[str, Any]) -> None:
+    async def _ask(self, id: Id, caller: Caller, message: dict[str, Any]) -> None:
         trace_id = str(uuid.uuid4())
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
@@ -134,37 +138,39 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
             return await self._refuse(id, as_api_error(error), trace_id)
         return await self._send_events(id, tape)
 
-    async def _listen(self, id: str, caller: Caller, after: str) -> None:
+    async def _listen(self, id: Id, caller: Caller, after: str) -> None:
         """What people write in the session, until another `listen` or the end."""
         assert caller.client is not None
         try:
             async with contextlib.aclosing(follow(caller.client.pk, uuid.UUID(self.session_id), after)) as parts:
                 async for events in parts:
                     for at, name, data in events:
-                        frame = {"id": id, "event": name, "data": data, "eventId": at}
-                        await self.send(json.dumps(frame, ensure_ascii=False))
+                        await self._send_frame(id, name, data, at)
         except Exception as error:  # noqa: BLE001 - likewise
             await self._send_error(id, as_api_error(error), str(uuid.uuid4()))
 
-    async def _send_events(self, id: str, tape: Tape) -> None:
+    async def _send_events(self, id: Id, tape: Tape) -> None:
         async with contextlib.aclosing(tape.follow()) as parts:
             async for number, events in parts:
                 for at, event in enumerate(events, number):
-                    frame = {"id": id, "event": event.name, "data": event.data, "eventId": str(at)}
-                    await self.send(json.dumps(frame, ensure_ascii=False))
+                    await self._send_frame(id, event.name, event.data, str(at))
 
     async def _expect_auth(self) -> None:
         await asyncio.sleep(AUTH_SECONDS)
         if self.caller is None:
             await self._leave(4400)
 
-    async def _refuse(self, id: str, error: ApiError, trace_id: str) -> None:
+    async def _refuse(self, id: Id, error: ApiError, trace_id: str) -> None:
         metrics.count_request("websocket", self.caller.client if self.caller else None, error.code)
         await self._send_error(id, error, trace_id)
 
-    async def _send_error(self, id: str, error: ApiError, trace_id: str) -> None:
+    async def _send_error(self, id: Id, error: ApiError, trace_id: str) -> None:
         data = {"code": error.code, "message": error.message, "details": error.details, "traceId": trace_id}
-        await self.send(json.dumps({"id": id, "event": "error", "data": data}))
+        await self._send_frame(id, "error", data)
+
+    async def _send_frame(self, id: Id, event: str, data: Any, event_id: str = "") -> None:
+        frame = {"id": id, "event": event, "data": data, "eventId": event_id}
+        await self.send(json.dumps(frame, ensure_ascii=False))
 
     def _no_longer_allowed(self) -> None:
         self._spawn(self._send_away())
@@ -184,6 +190,23 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+
+def _id_of(text: str) -> Id:
+    """The `id` of a message that may be refused for other reasons; "" where there is none or no message.
+    ApiError INVALID_REQUEST for one that is neither a text nor a whole number."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    id = message.get("id") if isinstance(message, dict) else None
+    if id is None:
+        return ""
+    if isinstance(id, str):
+        return id.encode(errors="replace").decode()  # half a surrogate pair can't be sent
+    if isinstance(id, bool) or not isinstance(id, int):
+        raise ApiError("INVALID_REQUEST", "The id of a message is a text or a whole number.")
+    return id
 
 
 def _recognise(message: dict[str, Any], origin: str | None) -> tuple[Caller, uuid.UUID]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import daphne.server
 from daphne import http_protocol
-from daphne.ws_protocol import WebSocketFactory
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from django.conf import settings
 from twisted.internet.tcp import Connection
 
@@ -153,12 +153,23 @@ class _BoundedRequest(http_protocol.WebRequest):
             transport.startWriting()  # the rest, or the end of the connection, is the event loop's
 
 
-class _BoundedSockets(WebSocketFactory):
-    """Drops a WebSocket connection whose message is too large, before it is whole."""
+class _BoundedSocket(WebSocketProtocol):
+    """Says with close code 1009 that a message is too large, before it is whole. The rest is read and dropped until the
+    other side closes, for a second at most; any other fault drops the connection at once."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.setProtocolOptions(maxFramePayloadSize=MAX_SOCKET_MESSAGE, maxMessagePayloadSize=MAX_SOCKET_MESSAGE)
+    def onMessageFrameBegin(self, length: int) -> None:
+        self.failByDrop = False
+        super().onMessageFrameBegin(length)
+        self.failByDrop = True
+
+
+class _BoundedSockets(WebSocketFactory):
+    protocol = _BoundedSocket
+
+    def setProtocolOptions(self, **options: Any) -> None:
+        """Daphne sets limits of its own when it starts."""
+        limits = dict.fromkeys(("maxFramePayloadSize", "maxMessagePayloadSize"), MAX_SOCKET_MESSAGE)
+        super().setProtocolOptions(**{**options, **limits})
 
 
 def limit_daphne() -> None:

@@ -30,23 +30,27 @@ CLAIM = timedelta(seconds=30)  # a sender that died in a call is taken for dead 
 LONGEST_PAUSE = timedelta(minutes=10)
 GIVE_UP = timedelta(days=3)
 POLL_SECONDS = 0.5
+PROGRESS = timedelta(seconds=1)  # between two callbacks of progress, the contract's figure
 
 
-def note(version: DocumentVersion) -> None:
+def note(version: DocumentVersion, *, progress: bool = False) -> None:
     """Have Express told the state of `version`; inside the scope and transaction of the change.
 
-    Of progress that was not sent yet, the newest is enough: it replaces the one before.
+    A change of status is sent at once. `progress` within one waits a second, so that it comes no sooner after what was
+    sent before; if something newer is noted meanwhile, that replaces it.
     """
     if not settings.EXPRESS_CALLBACK_URL:
         return
+    due = timezone.now() + (PROGRESS if progress else timedelta(0))
     last = Callback.objects.filter(document_id=version.document_id).order_by("-pk").first()
-    if last and last.attempts == 0 and last.status == version.status:
-        last.delete()
+    if last and last.next_attempt and (last.status == version.status or last.next_attempt > last.created):
+        replaced, _ = Callback.objects.filter(pk=last.pk, attempts=0).delete()  # not sent yet
+        due = min(due, last.next_attempt) if replaced else due
     Callback.objects.create(
         document_id=version.document_id,
         status=version.status,
         body=json.dumps(status.body(version)),
-        next_attempt=timezone.now(),
+        next_attempt=due,
     )
 
 
@@ -74,6 +78,7 @@ def deliver_next() -> bool:
         row = Callback.objects.filter(pk=callback.pk)
         if error is None:
             row.delete()
+            _space(callback)
         else:
             row.update(last_error=error[:200], next_attempt=_next_attempt(callback))
     return True
@@ -114,6 +119,14 @@ def _claim() -> Callback | None:
         mine = Callback.objects.filter(pk=callback.pk, next_attempt=callback.next_attempt)
         callback.attempts += 1
         return callback if mine.update(next_attempt=now + CLAIM, attempts=callback.attempts) else None
+
+
+def _space(sent: Callback) -> None:
+    """Progress that was noted while a callback was on its way comes no sooner after it than a second."""
+    soonest = timezone.now() + PROGRESS
+    later = Callback.objects.filter(document_id=sent.document_id, pk__gt=sent.pk).order_by("pk").first()
+    if later and later.status == sent.status and later.next_attempt and later.next_attempt < soonest:
+        Callback.objects.filter(pk=later.pk, attempts=0).update(next_attempt=soonest)
 
 
 def _send(body: str) -> str | None:

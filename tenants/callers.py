@@ -81,8 +81,9 @@ def authenticate(headers: Mapping[str, str]) -> Caller:
 def widget_caller(key: str, origin_header: str | None) -> Caller:
     """The caller with a publishable key on a page of `origin_header`, or ApiError 401/403."""
     row = _key_row(key, ApiKey.Kind.PUBLISHABLE)
-    check_origin(row.client, origin_header)
-    return Caller(Kind.WIDGET, _active(row.client), frozenset({"chat"}), parse_origin(origin_header), row)
+    client = _active(row.client)  # first: a client that is switched off is so on every page
+    check_origin(client, origin_header)
+    return Caller(Kind.WIDGET, client, frozenset({"chat"}), parse_origin(origin_header), row)
 
 
 def key_owner(key: str, kind: str) -> Client:

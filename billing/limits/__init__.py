@@ -14,14 +14,28 @@ The way of a chat request, every call with the same `client`:
             ledger.release(request_id, error=True or False)
             await withdraw(client, admission)
 
-`admission.headers()` go on every chat response. `record()` with `cached=True` is for an answer from the cache;
-billed as overage is what is delivered over the hour's limit. `reserve()` repeats the gate's decision exactly,
-in the database, so nothing that Redis loses (a flush, an outage, a request between gate and books) admits
-one request too many; a process that dies between `admit` and `reserve` costs its client that one place.
+`admission.headers()` go on every chat response, `await standing(client)` on one to a request that takes no place.
+`record()` with `cached=True` is for an answer from the cache; billed as overage is what is delivered over the hour's
+limit. `reserve()` repeats the gate's decision exactly, in the database, so nothing that Redis loses (a flush, an
+outage, a request between gate and books) admits one request too many; a process that dies between `admit` and
+`reserve` costs its client that one place.
 """
 
-from billing.limits.hours import Admission, admit, catch_up, counted, full_hour, refusal, withdraw
+from billing.limits.hours import Admission, admit, catch_up, counted, full_hour, refusal, standing, withdraw
 from billing.limits.slots import slot
 from billing.limits.visitors import admit_visitor
+from billing.limits.waits import refused_for
 
-__all__ = ["Admission", "admit", "admit_visitor", "catch_up", "counted", "full_hour", "refusal", "slot", "withdraw"]
+__all__ = [
+    "Admission",
+    "admit",
+    "admit_visitor",
+    "catch_up",
+    "counted",
+    "full_hour",
+    "refusal",
+    "refused_for",
+    "slot",
+    "standing",
+    "withdraw",
+]

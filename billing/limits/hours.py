@@ -6,7 +6,6 @@ asked at every request. Cost: one round trip to Redis, or about 0.02 ms in the p
 """
 
 import asyncio
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from django.utils import timezone
 
 from billing import hourcount, metrics, plans
 from billing.limits import store
+from billing.limits.local import LocalCounts
+from billing.limits.waits import moment
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.redis_nodes import connected
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+STANDING_SECONDS = 1.0  # that a reply waits for the headers of a request that takes no place
 KEEP_SECONDS = 2 * 3600  # a count is of no use after its hour
 BEHIND_SECONDS = 60.0  # a request is in the books long before
 BOOKS_DEADLINE = 2.0  # seconds to wait for the database while Redis is away
@@ -44,6 +46,7 @@ if not used then return 0 end
 if ARGV[2] == '1' and tonumber(used) >= tonumber(ARGV[1]) then return -1 end
 return redis.call('INCR', KEYS[1])
 """
+LOOK = "return redis.call('GET', KEYS[1])"
 SEED = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2])"
 RAISE = """
 local used = redis.call('GET', KEYS[1])
@@ -57,10 +60,10 @@ return 0
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Admission:
     """A place in a client's hour. `reset` is Unix seconds; `overage`: over the limit as far as the gate knows (billed
-    is what is delivered over it, which the ledger decides)."""
+    is what is delivered over it, which the ledger decides); `withdrawn`: it is free again (or never was taken)."""
 
     limit: int
     remaining: int
@@ -68,6 +71,7 @@ class Admission:
     overage: bool
     hour: datetime
     at: datetime
+    withdrawn: bool = False
 
     def headers(self) -> dict[str, str]:
         return _headers(self.limit, self.remaining, self.reset)
@@ -91,7 +95,22 @@ def full_hour(client: Client) -> Admission:
     """For the headers of an answer that takes no place, while the hour has none left (a repeated request)."""
     now = timezone.now()
     hour = now.replace(minute=0, second=0, microsecond=0)
-    return Admission(plans.hourly_limit(client), 0, _reset(hour), False, hour, now)
+    return Admission(plans.hourly_limit(client), 0, _reset(hour), False, hour, now, withdrawn=True)
+
+
+async def standing(client: Client) -> dict[str, str]:
+    """The headers of a reply to a request that takes no place: what is left of the hour now. Nothing is counted; empty
+    where nobody can say it in STANDING_SECONDS."""
+    try:
+        async with asyncio.timeout(STANDING_SECONDS):
+            if plans.stale():
+                await _in_thread(plans.load)
+            hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+            used = await _used(client.pk, hour)
+    except (DatabaseFailure, TimeoutError):
+        return {}
+    limit = plans.hourly_limit(client)
+    return _headers(limit, max(0, limit - used), _reset(hour))
 
 
 def counted(client_id: uuid.UUID, hour: datetime) -> int | None:
@@ -102,7 +121,12 @@ def counted(client_id: uuid.UUID, hour: datetime) -> int | None:
 
 
 async def withdraw(client: Client, admission: Admission) -> None:
-    """Give the place back: the request never reached a model. Costs nothing when it fails (the books decide)."""
+    """Give the place back, once: the request never reached a model. `admission` shows it free at once. Costs nothing
+    when it fails (the books decide)."""
+    if admission.withdrawn:
+        return
+    admission.withdrawn = True
+    admission.remaining += not admission.overage
     key = _key(client.pk, admission.hour)
     _local.give_back(key)
     try:
@@ -119,7 +143,7 @@ def refusal(client: Client, limit: int, hour: datetime) -> ApiError:
     if client.tier == Client.Tier.FREE:
         details = {"upgradeUrl": settings.UPGRADE_URL or f"{settings.PUBLIC_URL}/upgrade"}
     else:
-        details = {"resetAt": (hour + timedelta(hours=1)).isoformat().replace("+00:00", "Z")}
+        details = {"resetAt": moment(hour + timedelta(hours=1))}
     return ApiError(
         "RATE_LIMITED",
         "This chat has reached its limit for the hour. Please try again later.",
@@ -150,6 +174,19 @@ async def _take(client_id: uuid.UUID, hour: datetime, limit: int, refuses: bool)
     else:
         floor = 0
     return _local.take(key, floor, cap)
+
+
+async def _used(client_id: uuid.UUID, hour: datetime) -> int:
+    """Places taken as far as the gate knows; where it does not, according to the books, which may fail or be slow."""
+    key = _key(client_id, hour)
+    try:
+        used = await store.run(LOOK, [key], [])
+        if used is not None:
+            return int(used)
+    except store.Unavailable:
+        if not settings.REDIS_URL and _local.knows(key):
+            return _local.count(key)
+    return max(_local.count(key), await _read_books(client_id, hour))
 
 
 async def catch_up() -> None:
@@ -218,37 +255,6 @@ async def _in_thread(ask: Callable[..., Any], *args: Any) -> Any:
                 connection.close()
 
     return await sync_to_async(asked)()
-
-
-class LocalCounts:
-    """Exact counts for this process; each step holds the lock, so any number of threads may take places."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def knows(self, key: str) -> bool:
-        return key in self._counts
-
-    def take(self, key: str, floor: int, cap: int | None) -> int | None:
-        """The place taken, starting above `floor`; None when `cap` places are gone."""
-        with self._lock:
-            if key not in self._counts and len(self._counts) >= 10_000:
-                self._counts.clear()  # hours gone by; a present one starts again from the books
-            place = max(self._counts.get(key, 0), floor) + 1
-            if cap is not None and place > cap:
-                return None
-            self._counts[key] = place
-            return place
-
-    def give_back(self, key: str) -> None:
-        with self._lock:
-            if self._counts.get(key, 0) > 0:
-                self._counts[key] -= 1
-
-    def clear(self) -> None:
-        with self._lock:
-            self._counts.clear()
 
 
 _local = LocalCounts()

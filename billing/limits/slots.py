@@ -13,7 +13,9 @@ from django.conf import settings
 
 from billing import metrics
 from billing.limits import store
-from tenants.errors import ApiError
+from billing.limits.waits import refused_for
+
+RETRY_SECONDS = 2  # nobody knows when an answer ends; most do within it
 
 # Sorted sets of leases by their end. Replies 1 when both had room and hold the lease now, else 0.
 ENTER = """
@@ -49,11 +51,7 @@ async def slot(client_id: uuid.UUID, visitor: object) -> AsyncIterator[None]:
     }
     if limits and not await _enter(lease, limits):
         metrics.REFUSALS.labels("answers").inc()
-        raise ApiError(
-            "RATE_LIMITED",
-            "Other answers are still being written. Please try again in a moment.",
-            headers={"Retry-After": "2"},
-        )
+        raise refused_for(RETRY_SECONDS, "Other answers are still being written. Please try again in a moment.")
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from billing import metrics
 from billing.limits import store
-from tenants.errors import ApiError
+from billing.limits.waits import refused_for
 
 WINDOW = 60.0  # seconds
 
@@ -40,7 +40,8 @@ return 0
 
 
 async def admit_visitor(client_id: uuid.UUID, session_id: object, address: str) -> None:
-    """ApiError RATE_LIMITED when this session or this address asks too often; an empty one is not limited.
+    """ApiError RATE_LIMITED when this session or this address asks too often, its `resetAt` the end of their own wait
+    on every plan; an empty one is not limited.
 
     `address` must come from the connection or a trusted proxy, never from a header anyone can write.
     """
@@ -60,11 +61,7 @@ async def admit_visitor(client_id: uuid.UUID, session_id: object, address: str) 
         wait = _local.slide(limits)
     if wait > 0:
         metrics.REFUSALS.labels("visitor").inc()
-        raise ApiError(
-            "RATE_LIMITED",
-            "You are asking faster than this chat can answer. Please wait a moment.",
-            headers={"Retry-After": str(max(1, round(wait + 0.5)))},
-        )
+        raise refused_for(wait, "You are asking faster than this chat can answer. Please wait a moment.")
 
 
 class LocalWindows:

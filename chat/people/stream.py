@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from billing import limits
 from chat import door, frames, watch
 from chat.consumers import FOLLOWING_HEADERS, HEARTBEAT_SECONDS, ChatDoor
 from chat.models import Message, Session
@@ -140,7 +141,7 @@ def _place(*session: uuid.UUID) -> Any:
     """One of the session's STREAMS_AT_ONCE in this process; ApiError 429."""
     key = (session[0], session[1])
     if _open[key] >= STREAMS_AT_ONCE:
-        raise ApiError("RATE_LIMITED", "The chat is open in too many windows.", headers={"Retry-After": "60"})
+        raise limits.refused_for(60, "The chat is open in too many windows.")
     _open[key] += 1
     try:
         yield

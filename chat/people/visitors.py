@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from billing import limits
 from chat.models import Contact, Message, Session, SupportHours
 from chat.people import takeover
 from tenants.errors import ApiError
@@ -67,6 +68,4 @@ def _session(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> 
 
 def _limit(earlier: Any, most: int) -> None:
     if earlier.filter(created__gt=timezone.now() - HOUR).count() >= most:
-        raise ApiError(
-            "RATE_LIMITED", "That was tried too often. Please try again later.", headers={"Retry-After": "3600"}
-        )
+        raise limits.refused_for(HOUR.total_seconds(), "That was tried too often. Please try again later.")

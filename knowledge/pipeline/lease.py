@@ -163,7 +163,7 @@ class Lease:
         for name, value in values.items():
             setattr(self.version, name, value)
         if told != (self.version.status, self.version.chunks_processed):
-            callbacks.note(self.version)
+            callbacks.note(self.version, progress=told[0] == self.version.status)
 
     @contextmanager
     def beating(self) -> Iterator[None]:

@@ -4,11 +4,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
@@ -37,6 +39,13 @@ def capped(acme: Client) -> Client:
     acme.hourly_limit, acme.hard_cap = 5, True
     acme.save()
     return acme
+
+
+def says_when(error: ApiError) -> None:
+    """`resetAt` is the moment that `Retry-After` leads to, and all that the details hold."""
+    at = datetime.strptime(error.details["resetAt"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    wait = (at - timezone.now()).total_seconds()
+    assert list(error.details) == ["resetAt"] and abs(wait - int(error.headers["Retry-After"])) <= 2
 
 
 def rename(table: str, name: str) -> None:
@@ -100,7 +109,8 @@ async def test_a_visitor_who_hurries_is_told_to_wait(acme: Client, stranger: Cli
     with pytest.raises(ApiError) as hurried:
         await admit_visitor(acme.pk, "s1", "192.0.2.1")
     assert hurried.value.code == "RATE_LIMITED"
-    assert 58 <= int(hurried.value.headers["Retry-After"]) <= 61
+    assert 58 <= int(hurried.value.headers["Retry-After"]) <= 60
+    says_when(hurried.value)
     await admit_visitor(acme.pk, "s2", "192.0.2.1")  # what was refused did not count for the address
     with pytest.raises(ApiError):
         await admit_visitor(acme.pk, "s3", "192.0.2.1")
@@ -117,7 +127,8 @@ async def test_only_so_many_answers_at_once(acme: Client, stranger: Client, sett
             async with slot(client.pk, visitor):
                 return True
         except ApiError as error:
-            assert error.code == "RATE_LIMITED" and error.headers["Retry-After"]
+            assert (error.code, error.headers["Retry-After"]) == ("RATE_LIMITED", "2")
+            says_when(error)
             return False
 
     async with slot(acme.pk, "v1"):

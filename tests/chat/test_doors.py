@@ -207,7 +207,25 @@ async def test_servers_are_let_in(shop: Client, stranger: Client, provider: LlmS
     assert (await call("POST", "/api/widget/chat", {"message": QUESTION}, **secret)).error == (400, "INVALID_REQUEST")
     nobody = {"message": QUESTION, "clientId": str(uuid.uuid4())}
     assert (await call("POST", "/api/widget/chat", nobody, **secret)).error == (404, "NOT_FOUND")
+    for unclear in ({}, [], None, ""):
+        nameless = {"message": QUESTION, "clientId": unclear}
+        assert (await call("POST", "/api/widget/chat", nameless, **secret)).error == (400, "INVALID_REQUEST")
     assert len(await stored(shop)) == 2 and await stored(stranger) == []
+
+
+async def test_a_client_that_is_named_by_who_may_not_name_one_is_not_even_looked_at(
+    shop: Client, stranger: Client, acme_key: str, provider: LlmServer
+) -> None:
+    _, secret = await in_thread(_mint, shop, ["chat"])
+    named: list[Any] = [str(stranger.pk), "", None, 5, {}, [], {"id": str(stranger.pk)}, [str(stranger.pk)], "x" * 9000]
+    for client_id in named:
+        body = {"message": QUESTION, "clientId": client_id}
+        assert (await chat(acme_key, body)).status == 200, client_id
+    own = await call(
+        "POST", "/api/widget/chat", {"message": QUESTION, "clientId": {}}, authorization=f"Bearer {secret}"
+    )
+    assert own.status == 200
+    assert len(await stored(shop)) == len(named) + 1 and await stored(stranger) == []
 
 
 async def test_methods(shop: Client, acme_key: str) -> None:
@@ -336,6 +354,7 @@ async def test_answers_at_once_are_limited(
         await pieces_of(first, 1)
         second = await stream(acme_key, session)
         assert second.error == (429, "RATE_LIMITED") and second.headers["retry-after"]
+        assert list(second.json["error"]["details"]) == ["resetAt"]
         assert (await call("POST", "/api/widget/chat", {"message": "hello"}, x_api_key=acme_key)).status == 200
 
 

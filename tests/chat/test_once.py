@@ -35,6 +35,7 @@ async def test_the_same_key_replays_the_answer_and_is_billed_once(
     again = await chat(acme_key, idempotency_key="k")
     streamed = await stream(acme_key, idempotency_key="k")
     assert first.status == 200 and again.json == first.json and streamed.text == first.json["response"]
+    assert {reply.headers["x-ratelimit-remaining"] for reply in (first, again, streamed)} == {"999"}  # a replay is free
     assert (await chat(acme_key, {"message": "Another?"}, idempotency_key="k")).error == (409, "IDEMPOTENCY_CONFLICT")
     assert len((await books(shop))[0]) == len(await stored(shop)) == len(provider.requests) == 1
     fresh = await chat(acme_key, idempotency_key="other")
@@ -94,6 +95,7 @@ async def test_what_failed_after_it_was_billed_is_made_again_for_nothing(
     assert failed.events[-1][0] == "error"
     whole = await chat(acme_key, idempotency_key="k")
     assert whole.json["response"] == "60 days [1]."
+    assert failed.headers["x-ratelimit-remaining"] == whole.headers["x-ratelimit-remaining"] == "999"
     (row,), (records, reserved) = await stored(shop), await books(shop)
     assert (row.outcome, row.text, reserved) == ("answered", "60 days [1].", 0)
     assert [record.failed for record in records] == [False]

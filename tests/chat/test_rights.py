@@ -151,6 +151,28 @@ def test_a_visitor_takes_everything_away(shop: Client, acme_key: str, stranger_k
     assert Browser().get(f"/api/widget/sessions/{mine}/export", headers=stolen).status_code == 404
 
 
+def test_express_names_the_client_in_the_body_or_in_the_query(
+    shop: Client, stranger: Client, acme_key: str, provider: LlmServer
+) -> None:
+    session = uuid.uuid4()
+    path = f"/api/widget/messages/{async_to_sync(ask)(acme_key, session, WORDS, provider)}/feedback"
+    token = session_token(shop.pk, session)
+    express = {"x-internal-secret": django_settings.INTERNAL_API_SECRET, "x-session-token": token}
+
+    def rate(query: str = "", **named: object) -> int:
+        body = {"rating": "up", **named}
+        return Browser().post(path + query, body, "application/json", headers=express).status_code
+
+    assert (rate(clientId=str(shop.pk)), rate(f"?clientId={shop.pk}")) == (204, 204)
+    assert (rate(), rate(clientId={}), rate(clientId="")) == (400, 400, 400)
+    assert (rate(clientId=str(stranger.pk)), rate(f"?clientId={stranger.pk}"), rate(clientId="x")) == (404, 404, 404)
+    own = {"x-api-key": acme_key, "x-session-token": token}
+    body = {"rating": "down", "clientId": str(stranger.pk)}
+    assert Browser().post(path, body, "application/json", headers=own).status_code == 204
+    with client_scope(shop.pk):
+        assert Message.objects.get(rating="down").session.session_id == session
+
+
 @pytest.mark.usefixtures("each_redis")
 def test_a_client_takes_everything_away_and_is_erased(
     own_data: object, shop: Client, stranger: Client, acme_key: str, stranger_key: str, provider: LlmServer

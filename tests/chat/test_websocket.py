@@ -30,7 +30,7 @@ async def test_several_questions_at_once_on_one_connection(
     await page.say(type="ask", id="a", message=QUESTION)
     await page.say(type="ping")
     await page.say(type="ask", id="b", message=QUESTION)
-    assert (await page.hear()) == {"event": "pong"}
+    assert (await page.hear()) == {"id": "", "event": "pong", "data": {}, "eventId": ""}
     heard = await page.answers("a", "b")
     for events in heard.values():
         assert "".join(e["data"] for e in events if e["event"] == "chunk") == "You have 60 days."
@@ -103,6 +103,36 @@ async def test_errors_of_a_question_leave_the_connection_open(
     await page.say(type="ask", id="c", message=QUESTION)
     refused = await page.hear()
     assert (refused["id"], refused["event"], refused["data"]["code"]) == ("c", "error", "RATE_LIMITED")
+    await page.wire.disconnect()
+
+
+async def test_every_frame_has_the_one_shape_and_the_id_of_what_it_answers(
+    shop: Client, acme_key: str, provider: LlmServer, page: Socket
+) -> None:
+    assert await page.open()
+    ready = await page.auth(acme_key, id="auth")
+    assert (ready["id"], ready["event"], ready["eventId"]) == ("auth", "ready", "")
+    wrong = {"message": "", "type": "ask"}
+    for id, echoed in (("a", "a"), ("", ""), (None, ""), (5, 5), (-1, -1), ("a\0", "a\0"), ("\ud800", "?")):
+        await page.say(**wrong, id=id)
+        refused = await page.hear()
+        assert (refused["id"], refused["event"], refused["data"]["code"]) == (echoed, "error", "INVALID_REQUEST")
+        assert set(refused) == {"id", "event", "data", "eventId"} and refused["eventId"] == ""
+    for id in (True, 1.5, {"a": 1}, ["a"]):
+        await page.say(type="ask", message=QUESTION, id=id)
+        refused = await page.hear()
+        assert (refused["id"], refused["data"]["message"]) == ("", "The id of a message is a text or a whole number.")
+    for refused_unread in ({"type": "ask", "message": "a\0"}, {"type": "ask", "message": "\ud800"}, {"type": "dance"}):
+        await page.say(**refused_unread, id="b")
+        assert (await page.hear())["id"] == "b"
+    await page.say(type="ping", id=7)
+    assert (await page.hear()) == {"id": 7, "event": "pong", "data": {}, "eventId": ""}
+    await page.say(type="ask", id=8, message="hello")
+    heard = [await page.hear() for _ in range(2)]
+    assert [(frame["id"], frame["event"], frame["eventId"]) for frame in heard] == [
+        (8, "start", "1"),
+        (8, "chunk", "2"),
+    ]
     await page.wire.disconnect()
 
 

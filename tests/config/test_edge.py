@@ -66,14 +66,29 @@ def test_a_body_without_end_costs_no_memory_and_is_cut(product: Product) -> None
     assert kept_bytes(product) - before < 40 * MB
 
 
-def test_a_socket_message_over_the_limit_ends_the_connection(product: Product) -> None:
+@pytest.mark.parametrize("frames", [1, 2], ids=["one frame", "two frames"])
+def test_a_socket_message_over_the_limit_is_told_so_before_it_is_whole(product: Product, frames: int) -> None:
     with handshake(product, "/ws/widget/chat") as wire:
         assert wire.recv(4096).startswith(b"HTTP/1.1 101")
-        wire.sendall(b"\x81\xff" + (100 * MAX_SOCKET_MESSAGE).to_bytes(8, "big") + b"mask")
+        if frames == 2:  # not over the limit by itself, but too much with what was before it
+            wire.sendall(b"\x01\x81maskx" + b"\x80\xff" + MAX_SOCKET_MESSAGE.to_bytes(8, "big") + b"mask")
+        else:
+            wire.sendall(b"\x81\xff" + (MAX_SOCKET_MESSAGE + 1).to_bytes(8, "big") + b"mask")
         wire.settimeout(5)  # who never sends a key is closed after 10 seconds
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it may have ended already
-            wire.sendall(b"x" * 1000)  # a hundredth of a hundredth of it
-            assert wire.recv(4096) == b""
+        wire.sendall(b"x" * 1000)
+        told = wire.recv(4096)
+        assert (told[0], told[2:4]) == (0x88, (1009).to_bytes(2, "big"))
+        with contextlib.suppress(ConnectionResetError):
+            assert wire.recv(4096) == b""  # it waits for no answer
+
+
+def test_any_other_fault_on_a_socket_drops_the_connection_at_once(product: Product) -> None:
+    """A ping without end would be kept while it is waited for."""
+    with handshake(product, "/ws/widget/chat") as wire, contextlib.suppress(ConnectionResetError):
+        assert wire.recv(4096).startswith(b"HTTP/1.1 101")
+        wire.sendall(b"\x89\xff" + (1 << 40).to_bytes(8, "big") + b"mask")
+        wire.settimeout(5)
+        assert wire.recv(4096) == b""
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws/widget/chat/", "/ws/desk/conversations/x"])

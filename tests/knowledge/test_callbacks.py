@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -180,10 +181,70 @@ def test_progress_that_was_not_sent_yet_is_replaced_by_newer(acme: Client, expre
     lease.write()  # no news
     deliver()
     assert express.of("doc") == [("pending", 0), ("embedding", 50)]
-    lease.done = 70
-    lease.write()
+    for done in (60, 70):
+        lease.done = done
+        lease.write()
+    assert deliver() == 0  # a second after the one before at the earliest
+    make_due()
     deliver()
     assert express.of("doc")[2:] == [("embedding", 70)]
+
+
+def test_a_change_of_status_does_not_wait_behind_progress(acme: Client, express: Receiver) -> None:
+    upload(acme)
+    lease = claim_next()
+    lease.write(status="embedding", chunks_total=100)
+    deliver()
+    lease.done = 100
+    lease.write()
+    lease.write(status="storing")
+    deliver()
+    assert express.of("doc")[1:] == [("embedding", 0), ("storing", 100)] and waiting() == 0
+
+
+def test_progress_keeps_its_distance_from_what_had_to_be_sent_again(acme: Client, express: Receiver) -> None:
+    upload(acme)
+    lease = claim_next()
+    lease.write(status="embedding", chunks_total=100)
+    deliver()
+    express.script = [500]
+    for done in (1, 2):
+        lease.done = done
+        lease.write()
+        make_due()
+        assert deliver() == 1
+    assert express.of("doc")[2:] == [("embedding", 1)] and waiting() == 1
+    make_due()
+    deliver()
+    assert express.of("doc")[3:] == [("embedding", 2)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_is_told_once_a_second_as_it_arrives(acme: Client, express: Receiver) -> None:
+    upload(acme)
+    lease = claim_next()
+    lease.write(status="embedding", chunks_total=100)
+    stop = threading.Event()
+
+    def send() -> None:
+        callbacks.deliver_forever(stop)
+        connection.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for done in range(1, 36):
+        time.sleep(0.1)
+        lease.done = done
+        lease.write()
+    lease.write(status="storing")
+    deadline = time.monotonic() + 10
+    while waiting() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    sender.join()
+    at = [call.at for call in express.received if call.body["status"] == "embedding"]
+    assert len(at) >= 2 and min(later - earlier for earlier, later in itertools.pairwise(at)) >= 1
+    assert [status for status, _ in express.of("doc")] == ["pending", *["embedding"] * len(at), "storing"]
 
 
 def test_a_retry_is_told_as_pending_again(acme: Client, express: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

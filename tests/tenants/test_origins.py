@@ -168,6 +168,16 @@ def test_a_paused_clients_page_may_read_why(acme: Client, acme_key: str) -> None
     assert cors_headers(headers)["Access-Control-Allow-Origin"] == "https://a.example"
 
 
+@pytest.mark.parametrize("status", [Client.Status.PAUSED, Client.Status.DISABLED])
+@pytest.mark.parametrize("tier", Client.Tier.values)
+def test_a_client_that_is_not_active_is_so_on_every_page(acme: Client, acme_key: str, status: str, tier: str) -> None:
+    Client.objects.update(status=status, tier=tier, allowed_domains=["a.example"], require_origin=True)
+    for page in ({"origin": "https://a.example"}, {"origin": "https://evil.example"}, {"origin": "null"}, {}):
+        with pytest.raises(ApiError) as caught:
+            authenticate({"x-api-key": acme_key, **page})
+        assert (caught.value.status, caught.value.code) == (403, "CLIENT_INACTIVE")
+
+
 def test_no_origin_is_echoed_to_an_unknown_key(db: None) -> None:
     for key in ("", "pk_live_nonsense", "sk_live_nonsense"):
         assert cors_headers({"x-api-key": key, "origin": "https://a.example"}) == {"Vary": "Origin"}

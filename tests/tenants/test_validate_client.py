@@ -50,8 +50,16 @@ def test_a_paused_clients_key_is_not_valid(acme: Client, acme_key: str) -> None:
     assert ask_as_express(acme_key) == {"valid": False, "errorMessage": "This chat is switched off at the moment."}
 
 
-@pytest.mark.parametrize("body", [{}, {"apiKey": ""}, {"apiKey": ["x"]}, {"apiKey": {"a": 1}}, [], "x"])
-def test_a_request_without_a_key_is_invalid(db: None, body: Any) -> None:
+@pytest.mark.parametrize(
+    "body", [{}, *({"apiKey": key} for key in ("", " ", None, 5, True, ["x"], {"a": 1}, "x" * 201))]
+)
+def test_what_can_t_be_a_key_is_answered_like_any_bad_key(db: None, body: Any) -> None:
+    response = ask(body, **{"X-Internal-Secret": settings.INTERNAL_API_SECRET})
+    assert (response.status_code, response.json()) == (200, INVALID)
+
+
+@pytest.mark.parametrize("body", [[], "x", 5])
+def test_a_body_that_is_no_object_is_invalid(db: None, body: Any) -> None:
     response = ask(body, **{"X-Internal-Secret": settings.INTERNAL_API_SECRET})
     assert (response.status_code, response.json()["error"]["code"]) == (400, "INVALID_REQUEST")
 
