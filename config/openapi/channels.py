@@ -26,15 +26,17 @@ A failure before `start` is an ordinary JSON error. Lines that begin with a colo
 WEBSOCKET = """A WebSocket at `/ws/widget/chat` carries the same events. Texts are JSON.
 
 1. Within 10 seconds: `{"type": "auth", "apiKey": "pk_live_…", "sessionId"?, "sessionToken"?}`, answered by
-   `{"event": "ready", "data": {"sessionId"}}`.
-2. `{"type": "ask", "id": "q1", "message": "…", "metadata"?}`, several at once if need be; each is answered by
+   `{"id": "", "event": "ready", "data": {"sessionId", "sessionToken"}, "eventId": ""}`.
+2. `{"type": "ask", "id": "q1", "message": "…", "metadata"?}` (the id is a text or a whole number), several at once if
+   need be; each is answered by
    `{"id": "q1", "event": "start | chunk | sources | usage | done | error", "data": …, "eventId": "1"}` in the order
    of the event stream.
 3. `{"type": "listen", "id": "l1", "after"?}` is answered by the events of `/sessions/{sessionId}/events` from the turn
    `after` on: `{"id": "l1", "event": "state | message | typing", "data": …, "eventId": "the traceId of a message"}`.
-4. `{"type": "ping"}` is answered by `{"event": "pong"}`.
+4. `{"type": "ping"}` is answered by `{"id": "", "event": "pong", "data": {}, "eventId": ""}`.
 
-Close codes: 4400 not the protocol, 4401 no or a wrong key, 4403 the origin or client is not allowed."""
+Close codes: 4400 not the protocol, 4401 no or a wrong key, 4403 the origin or client is not allowed, 4429 too many
+questions at once, 1009 a message that is too large, 1012 the server restarts: connect again."""
 
 PEOPLE = """What the visitor hears of people, as an endless stream of Server-Sent Events:
 

@@ -112,7 +112,7 @@ COMPONENTS: dict[str, Schema] = {
         **_document, progress={"type": "integer", "minimum": 0, "maximum": 100}, currentStep=TEXT, chunksTotal=COUNT,
         chunksProcessed=COUNT, qdrantPointIds=many(UUID), errorMessage=nullable(TEXT),
     ),
-    "KeyToCheck": record(apiKey={"type": "string", "minLength": 1, "maxLength": 200}),
+    "KeyToCheck": record(apiKey={"type": "string"}),
     "KeyChecked": record(
         "clientId", "tier", "model", "allowedDomains", "errorMessage",
         valid=FLAG, clientId=UUID, tier={"type": "string", "enum": ["free", "paid"]}, model=TEXT,
