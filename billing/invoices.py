@@ -4,6 +4,7 @@ Months are UTC. Money is whole cents; a part of a month's subscription is rounde
 invoice is never changed: `credit()` answers it with a credit note.
 """
 
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -42,9 +43,10 @@ class NotYet(Exception):
     """The month can't be closed yet; its text is for the operator."""
 
 
-def lines_of(client: Client, month: date) -> list[Line]:
-    """What the client owes for the month as things stand (a present month: as if nothing changed until its end)."""
-    return [*_subscription_lines(client, month), *overage_lines(month)]
+def lines_of(client: Client, month: date, left: datetime | None = None) -> list[Line]:
+    """What the client owes for the month as things stand (a present month: as if nothing changed until its end, or
+    until it `left`; the day that it leaves on is free)."""
+    return [*_subscription_lines(client, month, left), *overage_lines(month)]
 
 
 def close(client: Client, month: date) -> Invoice | None:
@@ -67,6 +69,33 @@ def close(client: Client, month: date) -> Invoice | None:
             alerts.monthly_summary(client, start, requests, cents)
             return invoice
     except IntegrityError:  # another process was closing the same month
+        return None
+
+
+def close_last(client_id: uuid.UUID, left: datetime) -> list[Invoice]:
+    """Bill a client that is about to be erased for every month that it was not billed for, the one that it `left` in
+    included; what was issued now. Harmless when repeated. A month without anything to pay gets no invoice.
+
+    Nothing is under way any more: requests had time to end since the client was switched off (tenants/erasure.py).
+    """
+    client = Client.objects.filter(pk=client_id).first()
+    if client is None:
+        return []
+    issued, (start, end) = [], month_bounds(client.created.astimezone(UTC))
+    while start <= left:
+        issued.append(_close_last(client, start.date(), left))
+        start, end = month_bounds(end)
+    return [invoice for invoice in issued if invoice is not None]
+
+
+def _close_last(client: Client, month: date, left: datetime) -> Invoice | None:
+    try:
+        with client_scope(client.pk):
+            if Invoice.objects.filter(month=month, kind=Invoice.Kind.INVOICE).exists():
+                return None
+            lines = lines_of(client, month, left)
+            return _issue(client, month, lines) if any(line.amount_cents for line in lines) else None
+    except IntegrityError:  # the month was closed at this moment
         return None
 
 
@@ -103,13 +132,14 @@ def credit(invoice: Invoice, amount_cents: int, reason: str, *, left: int | None
         return note
 
 
-def _subscription_lines(client: Client, month: date) -> list[Line]:
+def _subscription_lines(client: Client, month: date, left: datetime | None) -> list[Line]:
     """A line for each run of days on one tier at one price; a day counts for the tier that it ends on."""
     start, end = month_bounds(month)
     history = list(Subscription.objects.order_by("starts", "pk"))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
+    used = [day for day in days if left is None or day + timedelta(days=1) <= left]
     lines = []
-    for (tier, price), run in groupby(days, key=lambda day: _tier_and_price(client, history, day)):
+    for (tier, price), run in groupby(used, key=lambda day: _tier_and_price(client, history, day)):
         if tier is None:
             continue
         count = len(list(run))

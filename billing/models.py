@@ -341,8 +341,9 @@ class InvoiceLine(Book):
 
 
 class PaymentAccount(ClientOwned):
-    """Where a payment provider knows a client: its own id of the customer."""
+    """Where a payment provider knows a client: its own id of the customer. Outlives the client with its events."""
 
+    client = models.ForeignKey(Client, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
     customer_id = models.CharField(max_length=100)
 
     class Meta(ClientOwned.Meta):

@@ -4,7 +4,8 @@ At least once with an identifier that the provider knows again: an event is move
 each attempt, so a process that dies leaves it to be tried later, and a repeat charges nothing.
 """
 
-from datetime import timedelta
+import uuid
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 # 1, 2, 4 ... minutes: about 17 hours in all, within the day for which a provider remembers an identifier.
 ATTEMPTS = 10
+NO_ACCOUNT = "The client was erased and had no payment account: collect this invoice by hand."
 
 
 class PaymentError(Exception):
@@ -68,6 +70,20 @@ def refuse(identifier: str, reason: str) -> bool:
     with unscoped("the provider names an event, not a client"):
         found = BillingEvent.objects.filter(identifier=identifier)
         return bool(found.update(state=BillingEvent.State.FAILED, error=reason[:500]))
+
+
+def close_last(client_id: uuid.UUID, left: datetime) -> None:
+    """Leave no event of a client that is about to be erased waiting for what never comes; harmless when repeated.
+
+    The client's payment account stays with its events, which are delivered after it is gone; without events it has
+    no more use, and without an account they need a person.
+    """
+    with client_scope(client_id):
+        if not BillingEvent.objects.exists():
+            PaymentAccount.objects.all().delete()
+        if not PaymentAccount.objects.exists():
+            waiting = BillingEvent.objects.filter(state=BillingEvent.State.PENDING)
+            waiting.update(state=BillingEvent.State.FAILED, error=NO_ACCOUNT)
 
 
 def _claim() -> tuple[BillingEvent, str] | None:
