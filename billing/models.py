@@ -229,6 +229,7 @@ class Budget(ClientOwned):
     """The most that a client's answers may cost in models in a month, in dollars."""
 
     monthly = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
+    changed = models.DateTimeField(auto_now=True)
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_budget_per_client")]
@@ -243,6 +244,7 @@ class MonthSpend(ClientOwned):
     month = models.DateField(help_text="Its first day.")
     spent = models.DecimalField(max_digits=16, decimal_places=8, default=0)
     held = models.DecimalField(max_digits=16, decimal_places=8, default=0)
+    counted = models.DateTimeField(null=True, help_text="When it was last counted from the ledger (budgets.py).")
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client", "month"], name="one_spend_per_month")]

@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -120,6 +121,7 @@ def _current(client: Client) -> dict[str, Any]:
     month = usage.this_month()
     start, _ = usage.month_bounds(month)
     limit, used = plans.hourly_limit(client), hourcount.places(client.pk, hour)
+    figures = usage.totals(usage.series(start, now + timedelta(hours=1), "month"))
     return {
         "hour": {
             "start": hour,
@@ -130,9 +132,9 @@ def _current(client: Client) -> dict[str, Any]:
             "hardCap": plans.refuses_over_limit(client),
             "resetAt": hour + timedelta(hours=1),
         },
-        "month": {"start": start, **figures_json(usage.totals(usage.series(start, now + timedelta(hours=1), "month")))},
+        "month": {"start": start, **figures_json(figures)},
         "estimatedBill": _estimated_bill(client),
-        "budget": _budget(),
+        "budget": _budget(figures["cost"]),
     }
 
 
@@ -148,10 +150,10 @@ def _estimated_bill(client: Client) -> dict[str, Any]:
     }
 
 
-def _budget() -> dict[str, Any] | None:
+def _budget(spent: Decimal) -> dict[str, Any] | None:
+    """`spent` is the ledger's; the row that the gate keeps of it begins with the first call under the budget."""
     budget = Budget.objects.first()
     if budget is None:
         return None
     spend = MonthSpend.objects.filter(month=usage.this_month()).first()
-    figures = {"spent": spend.spent, "held": spend.held} if spend else {"spent": 0, "held": 0}
-    return figures_json({"monthly": budget.monthly, **figures})
+    return figures_json({"monthly": budget.monthly, "spent": spent, "held": spend.held if spend else Decimal(0)})

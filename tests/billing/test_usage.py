@@ -1,6 +1,7 @@
 """Hours derived from the ledger, and what the dashboard sees of them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 from billing import ledger, usage
 from billing.ledger import Tokens
 from billing.limits import admit
-from billing.models import UsageHour, UsageRecord
+from billing.models import Budget, UsageHour, UsageRecord
 from tenants import keys
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -117,6 +118,15 @@ def test_the_present_hour_counts_what_is_under_way(acme: Client, stranger: Clien
     assert (now["month"]["requests"], now["month"]["cost"]) == (1, "0.00012000")
     assert now["estimatedBill"] == {"currency": "USD", "subscriptionCents": 0, "overageCents": 0, "totalCents": 0}
     assert (now["tier"], now["budget"]) == ("paid", None)
+
+
+@pytest.mark.django_db
+def test_a_budget_shows_what_was_spent_before_it_was_set(acme: Client, express: Any) -> None:
+    chat(acme, "before", timezone.now())
+    with client_scope(acme.pk):
+        Budget.objects.create(monthly=Decimal("5.00"))
+    shown = express("usage/current", clientId=acme.pk).json()["budget"]
+    assert shown == {"monthly": "5.00", "spent": "0.00012000", "held": "0"}
 
 
 @pytest.mark.django_db
