@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -346,7 +346,10 @@ class PaymentAccount(ClientOwned):
     """Where a payment provider knows a client: its own id of the customer. Outlives the client with its events."""
 
     client = models.ForeignKey(Client, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
-    customer_id = models.CharField(max_length=100)
+    customer_id = models.CharField(
+        max_length=100,
+        validators=[RegexValidator(r"^[A-Za-z0-9_-]+\Z", "An id of a customer has letters, digits, “_” and “-” only.")],
+    )
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_payment_account_per_client")]
