@@ -5,6 +5,7 @@ invoice is never changed: `credit()` answers it with a credit note.
 """
 
 import uuid
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -12,7 +13,7 @@ from itertools import groupby
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
@@ -46,7 +47,25 @@ class NotYet(Exception):
 def lines_of(client: Client, month: date, left: datetime | None = None) -> list[Line]:
     """What the client owes for the month as things stand (a present month: as if nothing changed until its end, or
     until it `left`; the day that it leaves on is free)."""
-    return [*_subscription_lines(client, month, left), *overage_lines(month)]
+    history = list(Subscription.objects.order_by("starts", "pk"))
+    return [*_subscription_lines(client, history, month, left), *overage_lines(month)]
+
+
+def subscription_cents(clients: QuerySet[Client], month: date) -> int:
+    """What the lines of all these clients' subscriptions come to, in a scope that holds them. Three queries at most,
+    and no more work for clients on one tier all month than for one of them."""
+    start, _ = month_bounds(month)
+    histories: dict[uuid.UUID, list[Subscription]] = defaultdict(list)
+    for row in Subscription.objects.filter(Q(ends=None) | Q(ends__gt=start)).order_by("starts", "pk"):
+        histories[row.client_id].append(row)
+    total, known = 0, dict[tuple[object, ...], int]()
+    for client in clients.only("tier", "created"):
+        history = histories[client.pk]
+        alike = (client.tier, max(client.created, start).date(), *((row.tier, row.ends) for row in history))
+        if alike not in known:
+            known[alike] = sum(line.amount_cents for line in _subscription_lines(client, history, month))
+        total += known[alike]
+    return total
 
 
 def close(client: Client, month: date) -> Invoice | None:
@@ -132,10 +151,11 @@ def credit(invoice: Invoice, amount_cents: int, reason: str, *, left: int | None
         return note
 
 
-def _subscription_lines(client: Client, month: date, left: datetime | None) -> list[Line]:
+def _subscription_lines(
+    client: Client, history: list[Subscription], month: date, left: datetime | None = None
+) -> list[Line]:
     """A line for each run of days on one tier at one price; a day counts for the tier that it ends on."""
     start, end = month_bounds(month)
-    history = list(Subscription.objects.order_by("starts", "pk"))
     days = [start + timedelta(days=n) for n in range((end - start).days)]
     used = [day for day in days if left is None or day + timedelta(days=1) <= left]
     lines = []
