@@ -2,17 +2,20 @@
 
 import time
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import F, Sum
+from django.utils import timezone
 
 from billing import metrics
 from billing.models import Budget, MonthSpend, Reservation, UsageRecord
+from billing.usage import COST, month_bounds
 from tenants.errors import ApiError
 
 REMEMBER_SECONDS = 5.0  # that a client has a budget, or none; its figure is always read under the lock
+KNOWN_EVERYWHERE = timedelta(seconds=2 * REMEMBER_SECONDS)  # after a budget was set
 
 _remembered: dict[uuid.UUID, tuple[float, bool]] = {}
 
@@ -28,7 +31,7 @@ def hold(client_id: uuid.UUID, at: datetime, amount: Decimal | None) -> Decimal:
     if budget is None:
         return Decimal(0)
     amount = settings.BUDGET_HOLD if amount is None else amount
-    spend = _spend(at)
+    spend = _spend(budget, at)
     if spend.spent + spend.held + amount > budget.monthly:
         metrics.REFUSALS.labels("budget").inc()
         raise ApiError("QUOTA_EXCEEDED", "This chat has used up its budget for the month.")
@@ -70,12 +73,18 @@ def month_of(at: datetime) -> date:
     return at.date().replace(day=1)
 
 
-def _spend(at: datetime) -> MonthSpend:
-    """The month's row, begun from the ledger where the budget is younger than the month's first request."""
+def _spend(budget: Budget, at: datetime) -> MonthSpend:
+    """The month's row, locked. Counted anew until every process knows of the budget: without one nobody keeps it."""
     month = month_of(at)
-    found = MonthSpend.objects.filter(month=month).first()
-    if found is not None:
-        return found
-    so_far = UsageRecord.objects.filter(at__gte=datetime(month.year, month.month, 1, tzinfo=at.tzinfo), at__lte=at)
-    spent = so_far.aggregate(total=Sum("cost"))["total"] or Decimal(0)
-    return MonthSpend.objects.create(month=month, spent=spent)
+    row = MonthSpend.objects.select_for_update().filter(month=month).first() or MonthSpend.objects.create(month=month)
+    if row.counted is None or row.counted < budget.changed + KNOWN_EVERYWHERE:
+        row.spent, row.held, row.counted = _sum(UsageRecord, "cost", at), _sum(Reservation, "hold", at), timezone.now()
+        row.save(update_fields=["spent", "held", "counted"])
+    return row
+
+
+def _sum(model: type[UsageRecord | Reservation], column: str, at: datetime) -> Decimal:
+    """Of a column of the month's rows."""
+    start, end = month_bounds(month_of(at))
+    total = model.objects.filter(at__gte=start, at__lt=end).aggregate(total=Sum(column))["total"] or Decimal(0)
+    return total.quantize(COST)

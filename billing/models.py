@@ -4,11 +4,13 @@ Money that clients pay is whole cents of `settings.CURRENCY`; model cost is doll
 the unit of the providers' price lists. Neither is ever a float.
 """
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from django.core.validators import MinValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from tenants.models import Client
 from tenants.scoping import ClientOwned, ScopedManager, ScopedQuerySet
@@ -54,7 +56,11 @@ class Book(ClientOwned):
 
 
 class Plan(models.Model):
-    """What a tier includes and costs from a moment on, until a later row of the same tier takes over."""
+    """What a tier includes and costs from a moment on, until a later row of the same tier takes over.
+
+    It begins tomorrow (UTC) at the earliest and stays as it is once in force: it decides what was billed, and limits
+    of now. The product's first plans come from a migration, and what `loaddata` restores was in force before.
+    """
 
     tier = models.CharField(max_length=10, choices=Client.Tier.choices)
     effective_from = models.DateTimeField(help_text="UTC. A change of price is a new row, so the past stays as it was.")
@@ -69,6 +75,31 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier} from {self.effective_from:%Y-%m-%d}"
+
+    def clean(self) -> None:
+        super().clean()
+        self._refuse_the_past()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """ValidationError for a plan that would change what is past."""
+        self._refuse_the_past()
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """ValidationError for a plan in force."""
+        self._refuse_when_in_force()
+        return super().delete(*args, **kwargs)
+
+    def _refuse_the_past(self) -> None:
+        self._refuse_when_in_force()
+        earliest = timezone.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        if self.effective_from is not None and self.effective_from < earliest:
+            sentence = f"The earliest is {earliest:%d %B %Y, %H:%M} UTC: what was used before stays at its price."
+            raise ValidationError({"effective_from": sentence})
+
+    def _refuse_when_in_force(self) -> None:
+        if not self._state.adding and Plan.objects.filter(pk=self.pk, effective_from__lte=timezone.now()).exists():
+            raise ValidationError("This plan is in force, or was. What changes it is a new row with a later date.")
 
 
 class Subscription(ClientOwned):
@@ -198,6 +229,7 @@ class Budget(ClientOwned):
     """The most that a client's answers may cost in models in a month, in dollars."""
 
     monthly = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
+    changed = models.DateTimeField(auto_now=True)
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_budget_per_client")]
@@ -212,6 +244,7 @@ class MonthSpend(ClientOwned):
     month = models.DateField(help_text="Its first day.")
     spent = models.DecimalField(max_digits=16, decimal_places=8, default=0)
     held = models.DecimalField(max_digits=16, decimal_places=8, default=0)
+    counted = models.DateTimeField(null=True, help_text="When it was last counted from the ledger (budgets.py).")
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client", "month"], name="one_spend_per_month")]
@@ -310,9 +343,13 @@ class InvoiceLine(Book):
 
 
 class PaymentAccount(ClientOwned):
-    """Where a payment provider knows a client: its own id of the customer."""
+    """Where a payment provider knows a client: its own id of the customer. Outlives the client with its events."""
 
-    customer_id = models.CharField(max_length=100)
+    client = models.ForeignKey(Client, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    customer_id = models.CharField(
+        max_length=100,
+        validators=[RegexValidator(r"^[A-Za-z0-9_-]+\Z", "An id of a customer has letters, digits, “_” and “-” only.")],
+    )
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_payment_account_per_client")]

@@ -31,7 +31,9 @@ class MomentField(serializers.Field):
 class UsageQuerySerializer(serializers.Serializer):
     """`to` is not included; written as a bare date, that day is. Default: this month until now, by day."""
 
-    granularity = serializers.ChoiceField(choices=list(LONGEST), default="day")
+    granularity = serializers.ChoiceField(
+        choices=list(LONGEST), default="day", error_messages={"invalid_choice": "Write hour, day or month."}
+    )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         return {**super().get_fields(), "from": MomentField(required=False), "to": MomentField(required=False)}
@@ -62,6 +64,12 @@ class LimitsSerializer(serializers.ModelSerializer):
         model = Client
         fields = ("clientId", "hourlyLimit", "hardCap", "overageCents", "alertThreshold", "alertEmail")
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Figures of ours that come back with a change are no matter; a name that means nothing is a mistake."""
+        if unknown := sorted(set(self.initial_data) - set(self.fields)):
+            raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such limit."))
+        return attrs
+
     def get_hourlyLimit(self, client: Client) -> int:
         return hourly_limit(client)
 
@@ -83,6 +91,11 @@ class InvoiceSerializer(serializers.ModelSerializer):
     class Meta:
         model = Invoice
         fields = ("number", "kind", "month", "credits", "currency", "totalCents", "reason", "issued", "lines")
+
+
+def without_costs(figures: dict[str, Any]) -> dict[str, Any]:
+    """For a customer: what the models cost us is the operator's."""
+    return {name: value for name, value in figures.items() if name != "cost"}
 
 
 def figures_json(figures: dict[str, Any]) -> dict[str, Any]:

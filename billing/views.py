@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -14,10 +15,17 @@ from rest_framework.views import APIView
 from billing import hourcount, invoices, payments, plans, usage
 from billing.models import Budget, Invoice, InvoiceLine, MonthSpend
 from billing.payments import stripe
-from billing.serializers import InvoiceSerializer, LimitsSerializer, UsageQuerySerializer, bucket_json, figures_json
+from billing.serializers import (
+    InvoiceSerializer,
+    LimitsSerializer,
+    UsageQuerySerializer,
+    bucket_json,
+    figures_json,
+    without_costs,
+)
 from tenants import reports
 from tenants.authentication import CallerAuthentication, caller_of
-from tenants.callers import forget_callers, require_scope
+from tenants.callers import Kind, forget_callers, require_scope
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.scoping import client_scope
@@ -27,6 +35,11 @@ class DashboardView(APIView):
     """A view about one client, for who may see its use."""
 
     authentication_classes = [CallerAuthentication]
+
+    @property
+    def sees_costs(self) -> bool:
+        """A customer's own server is not told what its answers cost us in models, as its staff at the desk is not."""
+        return caller_of(self.request).kind is Kind.INTERNAL
 
     def client(self, client_id: object) -> Client:
         """The client that the caller acts for; ApiError 401, 403 or 404."""
@@ -45,6 +58,9 @@ class UsageView(DashboardView):
         asked = query.validated_data
         with client_scope(client.pk):
             buckets = reports.read(usage.series, asked["since"], asked["until"], asked["granularity"])
+        totals = usage.totals(buckets)
+        if not self.sees_costs:
+            buckets, totals = [without_costs(bucket) for bucket in buckets], without_costs(totals)
         return Response(
             {
                 "clientId": str(client.pk),
@@ -53,7 +69,7 @@ class UsageView(DashboardView):
                 "granularity": asked["granularity"],
                 "currency": settings.CURRENCY,
                 "items": [bucket_json(bucket) for bucket in buckets],
-                "totals": figures_json(usage.totals(buckets)),
+                "totals": figures_json(totals),
             }
         )
 
@@ -64,7 +80,7 @@ class CurrentUsageView(DashboardView):
     def get(self, request: Request) -> Response:
         client = self.client(request.query_params.get("clientId"))
         with client_scope(client.pk):
-            return Response({"clientId": str(client.pk), "tier": client.tier, **_current(client)})
+            return Response({"clientId": str(client.pk), "tier": client.tier, **_current(client, self.sees_costs)})
 
 
 class InvoicesView(DashboardView):
@@ -113,13 +129,14 @@ class StripeWebhookView(APIView):
         return Response({"received": True})
 
 
-def _current(client: Client) -> dict[str, Any]:
-    """In the client's scope."""
+def _current(client: Client, costs: bool) -> dict[str, Any]:
+    """In the client's scope. `costs`: with what the models cost, and their budget."""
     now = timezone.now()
     hour = usage.bucket_start(now, "hour")
     month = usage.this_month()
     start, _ = usage.month_bounds(month)
     limit, used = plans.hourly_limit(client), hourcount.places(client.pk, hour)
+    figures = usage.totals(usage.series(start, now + timedelta(hours=1), "month"))
     return {
         "hour": {
             "start": hour,
@@ -130,9 +147,9 @@ def _current(client: Client) -> dict[str, Any]:
             "hardCap": plans.refuses_over_limit(client),
             "resetAt": hour + timedelta(hours=1),
         },
-        "month": {"start": start, **figures_json(usage.totals(usage.series(start, now + timedelta(hours=1), "month")))},
+        "month": {"start": start, **figures_json(figures if costs else without_costs(figures))},
         "estimatedBill": _estimated_bill(client),
-        "budget": _budget(),
+        **({"budget": _budget(figures["cost"])} if costs else {}),
     }
 
 
@@ -148,10 +165,10 @@ def _estimated_bill(client: Client) -> dict[str, Any]:
     }
 
 
-def _budget() -> dict[str, Any] | None:
+def _budget(spent: Decimal) -> dict[str, Any] | None:
+    """`spent` is the ledger's; the row that the gate keeps of it begins with the first call under the budget."""
     budget = Budget.objects.first()
     if budget is None:
         return None
     spend = MonthSpend.objects.filter(month=usage.this_month()).first()
-    figures = {"spent": spend.spent, "held": spend.held} if spend else {"spent": 0, "held": 0}
-    return figures_json({"monthly": budget.monthly, **figures})
+    return figures_json({"monthly": budget.monthly, "spent": spent, "held": spend.held if spend else Decimal(0)})

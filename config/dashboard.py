@@ -4,20 +4,21 @@ from datetime import date
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils import timezone
 
+from billing import usage
+from billing.invoices import subscription_cents
 from billing.models import HourCount, UsageHour
 from billing.money import money
-from billing.plans import hourly_limit, plan_at
+from billing.plans import hourly_limit
 from config import figures
 from knowledge.models import Callback, Document, DocumentVersion
 from tenants import reports, staff
 from tenants.desk import clients_of
-from tenants.models import Client
 
 SHOWN = 8
 BUSIEST = 200  # clients looked at for "near a limit"
@@ -69,13 +70,10 @@ def _first(found: QuerySet[Any]) -> dict[str, Any]:
 
 
 def _month(request: HttpRequest) -> dict[str, str]:
-    """What the month brings as things stand, and what its answers have cost in models."""
+    """What the clients' bills of the month come to as things stand, and what its answers have cost in models."""
     now = timezone.now()
-    sums = reports.read(_sums_since, now.date().replace(day=1))
-    paying = (
-        clients_of(request).filter(status=Client.Status.ACTIVE).values_list("tier").annotate(Count("pk")).order_by()
-    )
-    subscriptions = sum(plan_at(tier).subscription_cents * count for tier, count in paying)
+    sums = reports.read(_sums_since, usage.this_month())
+    subscriptions = reports.read(subscription_cents, clients_of(request), usage.this_month())
     overage = sums["overage_cents__sum"] or 0
     return {
         "name": f"{now:%B}",

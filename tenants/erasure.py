@@ -2,7 +2,8 @@
 
 Rows are found from the models. What lies elsewhere (vectors, files, caches) is erased by functions that the
 apps above register when they start. The books outlive their client: a model whose `client` is DO_NOTHING
-stays, and holds figures only. The audit keeps who did what and when, without the words.
+stays, and holds figures only; it is completed before anything goes (`register_last`). The audit keeps who did what
+and when, without the words.
 
 A client is switched off first, and nothing is erased before what was under way has ended: every process
 refuses its callers within 2 seconds, and the web processes stop its answers and forget it (`under_way`).
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -50,6 +51,7 @@ class _Eraser:
 
 _outside: dict[str, _Eraser] = {}
 _memories: list[Callable[[uuid.UUID], object]] = []
+_last: list[Callable[[uuid.UUID, datetime], object]] = []
 
 
 def register(name: str, count: Callable[[uuid.UUID], int], erase: Callable[[uuid.UUID], None]) -> None:
@@ -72,6 +74,14 @@ def register_keys(name: str, *patterns: str) -> None:
 def register_memory(forget: Callable[[uuid.UUID], object]) -> None:
     """Have every web process forget something of a client that it alone remembers; called from an app's `ready()`."""
     _memories.append(forget)
+
+
+def register_last(settle: Callable[[uuid.UUID, datetime], object]) -> None:
+    """Have something done while the client's rows are still there, such as its last bill; called from `ready()`.
+
+    Gets the client's id and when it was switched off, no scope is open; runs before anything is erased, perhaps twice.
+    """
+    _last.append(settle)
 
 
 def under_way() -> list[uuid.UUID]:
@@ -102,6 +112,8 @@ def erase(client_id: uuid.UUID) -> Erasure:
     time.sleep(max(0.0, (erasure.requested + SETTLE - timezone.now()).total_seconds()))
     erasure.before = erasure.before or holdings(client_id)
     erasure.save()
+    for settle in _last:
+        settle(client_id, erasure.requested)
     for _ in range(PASSES):
         _erase_once(client_id)
         erasure.after = holdings(client_id)

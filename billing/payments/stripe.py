@@ -8,12 +8,13 @@ import hashlib
 import hmac
 import time
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 from django.conf import settings
 
 from billing.models import BillingEvent
-from billing.payments import PaymentError
+from billing.payments import NotAccepted, PaymentError
 
 TIMEOUT = 10.0  # seconds for the whole call
 TOLERANCE = 300  # seconds; Stripe's own figure for the age of a webhook's signature
@@ -26,7 +27,7 @@ class Stripe:
         cents = event.line.amount_cents
         if cents < 0:
             self._post(
-                f"/v1/customers/{customer_id}/balance_transactions",
+                f"/v1/customers/{quote(customer_id, safe='')}/balance_transactions",
                 {
                     "amount": cents,
                     "currency": event.line.invoice.currency.lower(),
@@ -52,9 +53,12 @@ class Stripe:
             raise PaymentError(f"Stripe did not answer ({type(error).__name__}).", transient=True) from error
         if response.is_success:
             return
+        message = f"Stripe answered {response.status_code}: {_message(response)}"
+        if response.status_code in (401, 403):  # the key is wrong, expired or restricted
+            raise NotAccepted(message)
         # 409: the same key is being worked on at this moment; 429 and 5xx pass.
         transient = response.status_code in (409, 429) or response.status_code >= 500
-        raise PaymentError(f"Stripe answered {response.status_code}: {_message(response)}", transient=transient)
+        raise PaymentError(message, transient=transient)
 
 
 def verified(body: bytes, signature: str, secret: str, now: float | None = None) -> bool:

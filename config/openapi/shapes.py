@@ -36,7 +36,7 @@ _figures = {
         ("requests", "overage", "overageCents", "cached", "errors", "promptTokens", "completionTokens"), COUNT
     ),
     **dict.fromkeys(("cacheReadTokens", "cacheWriteTokens", "embeddingTokens"), COUNT),
-    "cost": MONEY,
+    "cost": {**MONEY, "description": "Of the models, in dollars, as a decimal; told to the internal caller only."},
 }
 _document = {"documentId": TEXT, "status": {"type": "string", "enum": [
     "pending", "parsing", "chunking", "embedding", "storing", "completed", "failed"]}}  # fmt: skip
@@ -126,16 +126,17 @@ COMPONENTS: dict[str, Schema] = {
     "Live": record(status={"type": "string", "const": "live"}),
     "UsageSeries": record(
         clientId=UUID, **{"from": MOMENT}, to=MOMENT, granularity={"type": "string", "enum": ["hour", "day", "month"]},
-        currency=TEXT, items=many({**record(start=MOMENT, **_figures), "additionalProperties": True}),
-        totals={**record(**_figures), "additionalProperties": True},
+        currency=TEXT, items=many({**record("cost", start=MOMENT, **_figures), "additionalProperties": True}),
+        totals={**record("cost", **_figures), "additionalProperties": True},
     ),
     "CurrentUsage": record(
-        clientId=UUID, tier=TEXT,
+        "budget", clientId=UUID, tier=TEXT,
         hour=record(start=MOMENT, limit=COUNT, used=COUNT, remaining=COUNT, overage=COUNT, hardCap=FLAG,
                     resetAt=MOMENT),
-        month={**record(start=MOMENT, **_figures), "additionalProperties": True},
+        month={**record("cost", start=MOMENT, **_figures), "additionalProperties": True},
         estimatedBill=record(currency=TEXT, subscriptionCents=COUNT, overageCents=COUNT, totalCents=COUNT),
-        budget={"type": ["object", "null"], "additionalProperties": True},
+        budget={"type": ["object", "null"], "additionalProperties": True, "description":
+                "What the models may cost this month, and did; told to the internal caller only."},
     ),
     "Invoices": record(clientId=UUID, invoices=many(record(
         number=TEXT, kind=TEXT, month={**TEXT, "pattern": r"^\d{4}-\d{2}$"}, credits=nullable(TEXT), currency=TEXT,
@@ -147,7 +148,7 @@ COMPONENTS: dict[str, Schema] = {
         "hardCap", "alertThreshold", "alertEmail",
         hardCap=FLAG, alertThreshold={"type": "integer", "minimum": 1, "maximum": 100},
         alertEmail={"type": "string", "maxLength": 254},
-    )},
+    ), "additionalProperties": False},
     "Limits": record(clientId=UUID, hourlyLimit=COUNT, hardCap=FLAG, overageCents=COUNT, alertThreshold=COUNT,
                      alertEmail=TEXT),
     "Received": record(received=FLAG),

@@ -1,5 +1,6 @@
 """Concurrent requests can't spend more than the month's budget."""
 
+import math
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -78,6 +79,49 @@ def test_a_young_budget_knows_what_the_month_has_cost(acme: Client) -> None:
     budgets.forget()
     assert ask(acme, "answered")
     assert not ask(acme, "answered")
+
+
+@pytest.mark.django_db
+def test_what_was_spent_without_a_budget_counts_when_it_is_back(thrifty: Client, stranger: Client) -> None:
+    """In one month: a budget, none for a while, one again; a call is under way all the time."""
+    for outcome in ("answered", "running"):
+        assert ask(thrifty, outcome)
+    with client_scope(thrifty.pk):
+        Budget.objects.all().delete()
+    budgets.forget()
+    with client_scope(thrifty.pk):
+        UsageRecord.objects.create(request_id="dear", at=datetime.now(UTC), cost=Decimal("0.86"))
+        Budget.objects.create(monthly=Decimal("1.00"))
+    budgets.forget()
+    assert ask(thrifty, "running")  # 0.88 spent and 0.05 held leave room for one
+    assert not ask(thrifty, "running")
+    with client_scope(thrifty.pk):
+        spend = MonthSpend.objects.get()
+    assert (spend.spent, spend.held) == (Decimal("0.88"), 2 * HOLD)
+
+
+@pytest.mark.django_db
+def test_what_a_process_spends_before_it_knows_of_the_budget_counts(thrifty: Client) -> None:
+    assert ask(thrifty, "answered")
+    budgets._remembered[thrifty.pk] = (math.inf, False)  # a process that looked a moment ago
+    with client_scope(thrifty.pk):
+        ledger.record(request_id="elsewhere", usage=Tokens("m", 46_000, 9_800), prices=PRICES)  # 0.95
+    budgets.forget()
+    assert not ask(thrifty, "answered")
+
+
+@pytest.mark.django_db
+def test_the_ledger_is_counted_for_a_new_budget_only(thrifty: Client) -> None:
+    ask(thrifty, "answered")
+    with client_scope(thrifty.pk):
+        Budget.objects.update(changed=datetime.now(UTC) - budgets.KNOWN_EVERYWHERE)
+    ask(thrifty, "answered")
+    with client_scope(thrifty.pk):
+        counted = MonthSpend.objects.get().counted
+    ask(thrifty, "answered")
+    with client_scope(thrifty.pk):
+        kept = MonthSpend.objects.get()
+    assert (kept.counted, kept.spent, kept.held) == (counted, 3 * COST, 0)
 
 
 @pytest.mark.django_db

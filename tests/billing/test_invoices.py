@@ -123,8 +123,8 @@ def test_a_subscription_is_paid_by_the_day(month: date, born: int, moves: list[t
         client.tier = tier
         subscriptions.follow(client, at)
     with transaction.atomic():  # the plan is this example's only
-        Plan.objects.create(tier="paid", effective_from=start - timedelta(days=400), requests_per_hour=1000,
-                            overage=True, documents=100, subscription_cents=price)  # fmt: skip
+        Plan.objects.bulk_create([Plan(tier="paid", effective_from=start - timedelta(days=400), requests_per_hour=1000,
+                                       overage=True, documents=100, subscription_cents=price)])  # fmt: skip
         plans.load()
         with client_scope(client.pk):
             lines = invoices.lines_of(client, month)
@@ -150,8 +150,9 @@ def test_a_new_price_leaves_the_past_as_it_was(acme: Client) -> None:
     Client.objects.update(created=datetime(2026, 1, 1, tzinfo=UTC))
     acme.refresh_from_db()
     paid = {"tier": "paid", "requests_per_hour": 1000, "overage": True, "documents": 100}
-    Plan.objects.create(effective_from=datetime(2026, 1, 1, tzinfo=UTC), subscription_cents=3100, **paid)
-    Plan.objects.create(effective_from=datetime(2026, 10, 11, tzinfo=UTC), subscription_cents=6200, **paid)
+    for began, cents in ((datetime(2026, 1, 1, tzinfo=UTC), 3100), (datetime(2026, 10, 11, tzinfo=UTC), 6200)):
+        Plan.objects.bulk_create([Plan(effective_from=began, subscription_cents=cents, **paid)])
+    plans.forget()
     with client_scope(acme.pk):
         assert [line.amount_cents for line in invoices.lines_of(acme, date(2026, 9, 1))] == [3100]
         october = invoices.lines_of(acme, date(2026, 10, 1))

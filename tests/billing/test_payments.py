@@ -10,11 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client as Browser
 from django.utils import timezone
 
-from billing import invoices, tasks
+from billing import invoices, payments, tasks
 from billing.models import BillingEvent, Invoice, PaymentAccount, UsageRecord
 from billing.payments import ATTEMPTS
 from tenants.models import Client
@@ -107,6 +109,49 @@ def test_what_passes_is_tried_again(invoice: Invoice, stripe: StripeServer, fail
     hours_pass()
     assert tasks.deliver_billing_events() == 1
     assert len(stripe.calls) == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("refusal", [401, 403])
+def test_a_wrong_key_fails_no_event_and_is_told_once(invoice: Invoice, stripe: StripeServer, refusal: int) -> None:
+    payments._told.clear()
+    stripe.failures = [refusal] * 3 * ATTEMPTS
+    with structlog.testing.capture_logs() as told:
+        for _ in range(2 * ATTEMPTS):
+            assert tasks.deliver_billing_events() == 0
+            hours_pass()
+    assert stripe.requests == 2 * ATTEMPTS  # one call a run: every other would get the same answer
+    assert [line["error"] for line in told] == [f"Stripe answered {refusal}: No such meter"]
+    with unscoped("the test looks at all events"):
+        assert set(BillingEvent.objects.values_list("state", "attempts")) == {("pending", 0)}
+    stripe.failures = []  # the operator has put in a good key
+    assert tasks.deliver_billing_events() == 2
+    assert set(states().values()) == {"processed"}
+
+
+@pytest.mark.django_db
+def test_an_event_that_alone_is_not_accepted_holds_up_no_other(invoice: Invoice, stripe: StripeServer) -> None:
+    stripe.failures = [403]
+    assert [tasks.deliver_billing_events() for _ in range(2)] == [0, 1]
+    assert sorted(states().values()) == ["pending", "processed"]
+
+
+@pytest.mark.django_db
+def test_a_customer_is_named_by_no_path(acme: Client, invoice: Invoice, stripe: StripeServer) -> None:
+    with client_scope(acme.pk):
+        account = PaymentAccount.objects.get()
+        for wrong in ("cus_ 1/../x", "cus_1\n", "x?y", "", "cus_é"):
+            account.customer_id = wrong
+            with pytest.raises(ValidationError):
+                account.full_clean()
+        account.customer_id = "cus_1-A"
+        account.full_clean()
+        account.customer_id = "cus_ 1/../x"  # older than the rule
+        account.save()
+    note = invoices.credit(invoice, 15, "a bad day")
+    tasks.deliver_billing_events()
+    path, _ = stripe.calls[f"{note.number}-1"]
+    assert path == "/v1/customers/cus_%201%2F..%2Fx/balance_transactions"
 
 
 @pytest.mark.django_db

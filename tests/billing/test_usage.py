@@ -1,6 +1,8 @@
 """Hours derived from the ledger, and what the dashboard sees of them."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.utils import timezone
 from billing import ledger, usage
 from billing.ledger import Tokens
 from billing.limits import admit
-from billing.models import UsageHour, UsageRecord
+from billing.models import Budget, UsageHour, UsageRecord
 from tenants import keys
 from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
@@ -120,6 +122,15 @@ def test_the_present_hour_counts_what_is_under_way(acme: Client, stranger: Clien
 
 
 @pytest.mark.django_db
+def test_a_budget_shows_what_was_spent_before_it_was_set(acme: Client, express: Any) -> None:
+    chat(acme, "before", timezone.now())
+    with client_scope(acme.pk):
+        Budget.objects.create(monthly=Decimal("5.00"))
+    shown = express("usage/current", clientId=acme.pk).json()["budget"]
+    assert shown == {"monthly": "5.00", "spent": "0.00012000", "held": "0"}
+
+
+@pytest.mark.django_db
 def test_who_may_look(acme: Client, stranger: Client, acme_key: str, client: Browser, express: Any) -> None:
     _, with_scope = keys.mint(acme.pk, "secret", scopes=["usage"])
     _, without = keys.mint(acme.pk, "secret", scopes=["documents"])
@@ -136,10 +147,35 @@ def test_who_may_look(acme: Client, stranger: Client, acme_key: str, client: Bro
 
 
 @pytest.mark.django_db
+def test_a_customers_own_key_is_not_told_what_its_answers_cost(acme: Client, client: Browser, express: Any) -> None:
+    october(acme)
+    chat(acme, "now", timezone.now())
+    with client_scope(acme.pk):
+        Budget.objects.create(monthly=Decimal("5.00"))
+    _, key = keys.mint(acme.pk, "secret", scopes=["usage"])
+    for path in ("usage", "usage/current"):
+        asked = {"from": "2026-10-01", "to": "2026-10-31"}
+        ours = express(path, clientId=acme.pk, **asked).json()
+        theirs = client.get(f"/api/{path}", asked, headers={"Authorization": f"Bearer {key}"}).json()
+        assert '"cost"' in json.dumps(ours)
+        assert without(theirs, ()) == without(ours, ("cost", "budget"))
+
+
+def without(told: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(told, list):
+        return [without(part, names) for part in told]
+    return (
+        {name: without(part, names) for name, part in told.items() if name not in names}
+        if isinstance(told, dict)
+        else told
+    )
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "query",
     [
-        {"granularity": "minute"},
+        {"granularity": "week"},
         {"from": "yesterday"},
         {"from": "2026-10-02", "to": "2026-10-01"},
         {"from": "2020-01-01", "to": "2026-01-01", "granularity": "hour"},
@@ -150,6 +186,8 @@ def test_who_may_look(acme: Client, stranger: Client, acme_key: str, client: Bro
 def test_a_question_without_sense_is_refused(acme: Client, express: Any, query: dict[str, str]) -> None:
     reply = express("usage", clientId=acme.pk, **query)
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+    if "granularity" in query and len(query) == 1:
+        assert "Write hour, day or month." in reply.json()["error"]["message"]
 
 
 @pytest.mark.django_db
@@ -166,6 +204,9 @@ def test_a_client_sets_its_own_limits_only(acme: Client, stranger: Client, clien
         "alertEmail": "ops@acme.example",
     }  # fmt: skip
     assert patch(acme, {"hardCap": False, "overageCents": 0}).json()["overageCents"] == 10
+    unknown = patch(acme, {"hardCap": True, "hard_cap": True})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "hard_cap" in unknown.json()["error"]["message"]
     assert patch(acme, {"alertThreshold": 0}).status_code == 400
     assert patch(acme, {"alertEmail": "nobody"}).status_code == 400
     assert patch(stranger, {"hardCap": True}).status_code == 404
