@@ -1,5 +1,6 @@
 """The desk: what each role may do, keys, lockout, two-factor, and how long a login lasts."""
 
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from billing.models import Budget, PaymentAccount
 from chat.models import SupportHours
 from knowledge.models import Document, DocumentVersion
-from tenants import keys, staff, two_factor
+from tenants import keys, shown_once, staff, two_factor
 from tenants.models import ApiKey, Client, StaffMember, WidgetConfig
 from tenants.scoping import client_scope
 from tests.config.desk import PASSWORD, audited, browser_of, furnished
@@ -66,21 +67,36 @@ def test_two_factor_is_demanded_where_it_is_required(db: None, settings: Any) ->
     assert browser.get("/admin/").status_code == 200
 
 
-def test_a_key_is_shown_once_and_stops_when_revoked(acme: Client) -> None:
+@pytest.mark.parametrize("way", ["make", "rotate"])
+def test_a_key_is_shown_once_and_stops_when_revoked(acme: Client, way: str) -> None:
     browser = browser_of("root", is_superuser=True)
-    made = browser.post(reverse("admin:client_make_key", args=(acme.pk,)), {"kind": "publishable", "name": "site"})
+    old, _ = keys.mint(acme.pk, "secret", name="shop server", scopes=["usage"])
+    path = ("client_make_key", (acme.pk,)) if way == "make" else ("client_rotate_key", (acme.pk, old.pk))
+    form = {"kind": "secret", "name": "shop server", "scopes": ["usage"]}
+    made = browser.post(reverse(f"admin:{path[0]}", args=path[1]), form)
     with client_scope(acme.pk):
-        row = ApiKey.objects.get()
-    shown = next(
-        word
-        for word in made.content.decode().replace("<", " ").replace(">", " ").split()
-        if word.startswith("pk_live_")
-    )
+        row = ApiKey.objects.exclude(pk=old.pk).get()
+    assert made["Location"] == reverse("admin:client_key_made", args=(acme.pk, row.pk))
+    kept = f"{made.headers} {made.cookies} {dict(browser.session)} {[vars(event) for event in audited()]}"
+    [shown] = re.findall(r"sk_live_\w{38}", browser.get(made["Location"]).content.decode())
     assert keys.find(keys.digests(shown)) == row
+    assert shown not in kept
+    again = browser.get(made["Location"]).content.decode()
+    assert "was shown once" in again and shown not in again
+    with client_scope(acme.pk):
+        assert ApiKey.objects.count() == 2, "a reload makes no other"
     assert shown not in browser.get(f"/admin/tenants/client/{acme.pk}/change/").content.decode()
-    assert shown not in str([vars(event) for event in audited()])
     browser.post(reverse("admin:client_revoke_key", args=(acme.pk, row.pk)))
     assert keys.find(keys.digests(shown)) is None
+
+
+def test_a_new_key_is_shown_to_its_maker_and_not_for_long(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = browser_of("root", is_superuser=True)
+    made = browser.post(reverse("admin:client_make_key", args=(acme.pk,)), {"kind": "publishable"})
+    other = browser_of("own", StaffMember.Role.CLIENT, acme)
+    assert "was shown once" in other.get(made["Location"]).content.decode()
+    monkeypatch.setattr(shown_once, "WAITS", -1)
+    assert "was shown once" in browser.get(made["Location"]).content.decode()
 
 
 def test_a_login_ends_by_its_age_however_busy_it_was(acme: Client, settings: Any) -> None:
