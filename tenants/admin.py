@@ -13,7 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminColorInputWidget
 
 from tenants import audit, keys, staff, two_factor
-from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
+from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, WithChoosers, clients_of, panel_urls, panels
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
 from tenants.staff import ATTEMPT, LOGIN
 
@@ -153,7 +153,7 @@ class ApiKeyAdmin(DeskAdmin):
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 
-class StaffMemberInline(StackedInline):
+class StaffMemberInline(WithChoosers, StackedInline):
     model = StaffMember
     extra = 0
     max_num = 1

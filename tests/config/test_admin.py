@@ -17,7 +17,7 @@ from knowledge.models import Document, DocumentVersion
 from tenants import keys, shown_once, staff, two_factor
 from tenants.models import ApiKey, Client, StaffMember, WidgetConfig
 from tenants.scoping import client_scope
-from tests.config.desk import PASSWORD, audited, browser_of, furnished
+from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnished
 
 
 def test_staff_without_a_role_see_nothing(acme: Client) -> None:
@@ -167,3 +167,21 @@ def test_a_row_never_changes_its_client(acme: Client, stranger: Client, model: A
         assert str(getattr(model.objects.get(pk=row.pk), name)).startswith(value)
     with client_scope(stranger.pk):
         assert not model.objects.exists()
+
+
+NO_ID = "no-id-at-all"
+
+
+def test_a_client_that_can_be_none_is_none_chosen(acme: Client) -> None:
+    root = User.objects.create_superuser("root", password=PASSWORD)
+    browser = Browser()
+    browser.force_login(root, "tenants.staff.RoleBackend")
+    pages = [page.path for page in every_page(furnished(acme), acme)]
+    looked = {path: browser.get(path, {"client": NO_ID}).status_code for path in pages if "?" not in path}
+    assert {path for path, status in looked.items() if status >= 500} == set()
+    assert looked["/admin/"] == looked["/admin/chat/supporthours/add/"] == 200
+    sent = {path: browser.post(path, {"client": NO_ID}) for path in pages if path.endswith("/add/")}
+    assert {path for path, answer in sent.items() if answer.status_code >= 500} == set()
+    assert b"is not a valid UUID" in sent["/admin/chat/supporthours/add/"].content
+    role = {"staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0, "staff_member-0-client": NO_ID}
+    assert b"is not a valid UUID" in browser.post(f"/admin/auth/user/{root.pk}/change/", role).content
