@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -153,8 +154,22 @@ class ApiKeyAdmin(DeskAdmin):
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 
+class RoleForm(forms.ModelForm):
+    """Whoever adds a role means it, even with its values as they were offered."""
+
+    def has_changed(self) -> bool:
+        return self.instance._state.adding or super().has_changed()
+
+    def clean(self) -> Any:
+        values = super().clean() or self.cleaned_data
+        if values.get("role") == StaffMember.Role.CLIENT and not values.get("client") and "client" not in self.errors:
+            self.add_error("client", "Choose the client whose staff this is.")
+        return values
+
+
 class StaffMemberInline(WithChoosers, StackedInline):
     model = StaffMember
+    form = RoleForm
     extra = 0
     max_num = 1
     verbose_name = verbose_name_plural = "Role at the desk"

@@ -16,7 +16,7 @@ from chat.models import SupportHours
 from knowledge.models import Document, DocumentVersion
 from tenants import keys, shown_once, staff, two_factor
 from tenants.models import ApiKey, Client, StaffMember, WidgetConfig
-from tenants.scoping import client_scope
+from tenants.scoping import client_scope, unscoped
 from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnished
 
 
@@ -185,3 +185,19 @@ def test_a_client_that_can_be_none_is_none_chosen(acme: Client) -> None:
     assert b"is not a valid UUID" in sent["/admin/chat/supporthours/add/"].content
     role = {"staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0, "staff_member-0-client": NO_ID}
     assert b"is not a valid UUID" in browser.post(f"/admin/auth/user/{root.pk}/change/", role).content
+
+
+def test_a_role_for_one_client_names_it(acme: Client) -> None:
+    person = User.objects.create_user("pam", password=PASSWORD)
+    page = f"/admin/auth/user/{person.pk}/change/"
+    browser = browser_of("root", is_superuser=True)
+    form = {"username": "pam", "is_active": "on", "date_joined_0": "2026-01-01", "date_joined_1": "00:00",
+            "staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0,
+            "staff_member-0-role": "client"}  # fmt: skip
+    assert b"Choose the client whose staff this is." in browser.post(page, form).content
+    assert browser.post(page, {**form, "staff_member-0-client": acme.pk})["Location"] == "/admin/auth/user/"
+    with unscoped("the test looks at a person's role"):
+        [member] = StaffMember.objects.filter(user=person, user__is_staff=True)
+    assert (member.role, member.client_id) == ("client", acme.pk)
+    emptied = {"staff_member-INITIAL_FORMS": 1, "staff_member-0-id": member.pk, "staff_member-0-user": person.pk}
+    assert b"Choose the client whose staff this is." in browser.post(page, {**form, **emptied}).content
