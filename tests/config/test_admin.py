@@ -26,7 +26,7 @@ def test_staff_without_a_role_see_nothing(acme: Client) -> None:
 
 def test_support_changes_answers_but_not_terms(acme: Client) -> None:
     browser = browser_of("sue", StaffMember.Role.SUPPORT)
-    form = {"name": "Renamed", "tier": "free", "hourly_limit": 7, "allowed_domains": "[]", "alert_threshold": 80}
+    form = {"name": "Renamed", "tier": "free", "hourly_limit": 7, "allowed_domains": "", "alert_threshold": 80}
     assert browser.post(f"/admin/tenants/client/{acme.pk}/change/", form).status_code == 302
     acme.refresh_from_db()
     assert (acme.name, acme.tier, acme.hourly_limit) == ("Renamed", "paid", None)
@@ -185,6 +185,22 @@ def test_a_client_that_can_be_none_is_none_chosen(acme: Client) -> None:
     assert b"is not a valid UUID" in sent["/admin/chat/supporthours/add/"].content
     role = {"staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0, "staff_member-0-client": NO_ID}
     assert b"is not a valid UUID" in browser.post(f"/admin/auth/user/{root.pk}/change/", role).content
+
+
+def test_domains_are_written_one_a_line(acme: Client) -> None:
+    browser, page = browser_of("sue", StaffMember.Role.SUPPORT), f"/admin/tenants/client/{acme.pk}/change/"
+    form = {"name": acme.name, "alert_threshold": 80}
+    written = "example.com\r\n\r\n  *.example.org \r\n"
+    assert browser.post(page, {**form, "allowed_domains": written}).status_code == 302
+    acme.refresh_from_db()
+    assert acme.allowed_domains == ["example.com", "*.example.org"]
+    assert ">example.com\n*.example.org</textarea>" in browser.get(page).content.decode()
+    refused = browser.post(page, {**form, "allowed_domains": "fine.example\nnot a domain"}).content.decode()
+    assert "“not a domain” is not a domain such as example.com" in refused
+    assert ">fine.example\nnot a domain</textarea>" in refused
+    assert browser.post(page, {**form, "allowed_domains": ""}).status_code == 302
+    acme.refresh_from_db()
+    assert acme.allowed_domains == []
 
 
 def test_a_role_for_one_client_names_it(acme: Client) -> None:
