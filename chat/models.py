@@ -178,6 +178,7 @@ class Contact(ClientOwned):
     class Meta(ClientOwned.Meta):
         indexes = [models.Index(fields=["created"], condition=models.Q(sent=None), name="contacts_to_tell")]
         ordering = ("-created",)
+        verbose_name, verbose_name_plural = "left address", "left addresses"
 
     def __str__(self) -> str:
         return f"contact {self.pk}"

@@ -95,7 +95,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Desk",
         (
             ("Clients", "storefront", "admin:tenants_client_changelist", "tenants.view_client"),
-            ("Knowledge", "description", "admin:knowledge_document_changelist", "knowledge.view_document"),
+            ("Documents", "description", "admin:knowledge_document_changelist", "knowledge.view_document"),
             ("Passages", "segment", "admin:knowledge_chunk_changelist", "knowledge.view_chunk"),
             ("Callbacks", "webhook", "admin:knowledge_callback_changelist", "knowledge.view_callback"),
             ("Conversations", "forum", "admin:chat_session_changelist", "chat.view_session"),
@@ -112,13 +112,13 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Money",
         (
             ("Invoices", "receipt_long", "admin:billing_invoice_changelist", "billing.view_invoice"),
-            ("Usage by hour", "bar_chart", "admin:billing_usagehour_changelist", "billing.view_usagehour"),
-            ("Ledger", "menu_book", "admin:billing_usagerecord_changelist", "billing.view_usagerecord"),
+            ("Usage hours", "bar_chart", "admin:billing_usagehour_changelist", "billing.view_usagehour"),
+            ("Usage records", "menu_book", "admin:billing_usagerecord_changelist", "billing.view_usagerecord"),
             ("Plans", "sell", "admin:billing_plan_changelist", "billing.view_plan"),
             ("Subscriptions", "event_repeat", "admin:billing_subscription_changelist", "billing.view_subscription"),
             ("Budgets", "savings", "admin:billing_budget_changelist", "billing.view_budget"),
             ("Alerts", "notifications", "admin:billing_alert_changelist", "billing.view_alert"),
-            ("Payment events", "sync", "admin:billing_billingevent_changelist", "billing.view_billingevent"),
+            ("Billing events", "sync", "admin:billing_billingevent_changelist", "billing.view_billingevent"),
             ("Payment accounts", "account_balance", "admin:billing_paymentaccount_changelist", "billing.view_paymentaccount"),  # noqa: E501
         ),
     ),
@@ -126,7 +126,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "People",
         (
             ("Users", "group", "admin:auth_user_changelist", "auth.view_user"),
-            ("Audit", "history", "admin:tenants_auditevent_changelist", "tenants.view_auditevent"),
+            ("Audit events", "history", "admin:tenants_auditevent_changelist", "tenants.view_auditevent"),
             ("Two-factor login", "lock", "two-factor", ""),
         ),
     ),

@@ -122,6 +122,7 @@ class Chunk(ClientOwned):
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["version", "index"], name="chunk_index_unique")]
         ordering = ("version_id", "index")
+        verbose_name = "passage"
 
     def __str__(self) -> str:
         return f"chunk {self.index}"

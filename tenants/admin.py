@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -10,15 +11,16 @@ from django.utils.html import format_html
 from unfold.admin import StackedInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminColorInputWidget
+from unfold.widgets import UnfoldAdminColorInputWidget, UnfoldAdminTextareaWidget
 
 from tenants import audit, keys, staff, two_factor
-from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, clients_of, panel_urls, panels
+from tenants.desk import CLIENT_FILTER, DeskAdmin, ReadOnly, WithChoosers, clients_of, panel_urls, panels
 from tenants.models import ApiKey, AuditEvent, Client, StaffMember, WidgetConfig
 from tenants.staff import ATTEMPT, LOGIN
 
 STATUS_LABELS = {"active": "success", "paused": "warning", "disabled": "danger"}
 TERMS = ("status", "tier", "model", "hourly_limit", "hard_cap", "overage_cents")  # what changes bills or service
+DOMAINS_HELP = "Where the widget may run, one a line: example.com, or *.example.com. Empty: anywhere (paid tier)."
 PRICES = ("overage_cents",)
 ANSWERS = (
     "name",
@@ -29,6 +31,18 @@ ANSWERS = (
     "alert_threshold",
     "alert_email",
 )
+
+
+class DomainsField(forms.CharField):
+    """A list of domains, written one a line; the model says which are any."""
+
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 4})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [line for line in map(str.strip, (value or "").splitlines()) if line]
 
 
 @admin.register(Client)
@@ -55,6 +69,11 @@ class ClientAdmin(DeskAdmin):
             },
         ),
     )
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "allowed_domains":
+            return DomainsField(required=False, help_text=DOMAINS_HELP)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return clients_of(request)
@@ -153,8 +172,22 @@ class ApiKeyAdmin(DeskAdmin):
         messages.success(request, "Revoked: they stop working within two seconds.")
 
 
-class StaffMemberInline(StackedInline):
+class RoleForm(forms.ModelForm):
+    """Whoever adds a role means it, even with its values as they were offered."""
+
+    def has_changed(self) -> bool:
+        return self.instance._state.adding or super().has_changed()
+
+    def clean(self) -> Any:
+        values = super().clean() or self.cleaned_data
+        if values.get("role") == StaffMember.Role.CLIENT and not values.get("client") and "client" not in self.errors:
+            self.add_error("client", "Choose the client whose staff this is.")
+        return values
+
+
+class StaffMemberInline(WithChoosers, StackedInline):
     model = StaffMember
+    form = RoleForm
     extra = 0
     max_num = 1
     verbose_name = verbose_name_plural = "Role at the desk"

@@ -8,10 +8,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -33,7 +33,8 @@ class StoppingPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         found: Any = self.object_list
-        return min(found.order_by()[: self.MOST].count(), self.MOST)
+        rows = found.order_by().values("pk")  # without what the list shows beside, which would be found for them all
+        return min(rows[: self.MOST].count(), self.MOST)
 
     @property
     def stopped(self) -> bool:
@@ -125,22 +126,45 @@ def clients_of(request: HttpRequest) -> QuerySet[Client]:
 CHOOSER_MEDIA = forms.Media(AutocompleteDropdownForm.Media)
 
 
+class Chooser(AutocompleteSelect):
+    """A field of rows that searches as one types. What can't be an id, in an address or a form, chooses nothing."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        try:
+            return super().optgroups(name, value, attr)
+        except (ValidationError, ValueError):
+            return super().optgroups(name, [], attr)
+
+
+class WithChoosers:
+    """Forms whose `autocomplete_fields` are Choosers."""
+
+    get_autocomplete_fields: Callable[[HttpRequest], Any]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        found: Any = super()
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", Chooser(db_field, admin.site))
+        return found.formfield_for_foreignkey(db_field, request, **kwargs)
+
+
 def choose_client(field: Any, request: HttpRequest, model: type[Model], attributes: dict[str, str]) -> None:
     """Make a form's field of clients one that offers this person's clients by name, however many there are.
 
     `model` is one that belongs to a client: the admin looks for clients by its foreign key.
     """
     shown = {"class": "unfold-filter-autocomplete", **attributes}
-    field.widget = AutocompleteSelect(model._meta.get_field("client"), admin.site, attrs=shown)
+    field.widget = Chooser(model._meta.get_field("client"), admin.site, attrs=shown)
     field.widget.choices = field.choices
     field.queryset = clients_of(request)
 
 
-class DeskAdmin(ModelAdmin):
+class DeskAdmin(WithChoosers, ModelAdmin):
     """Base of the product's admin pages."""
 
     paginator = StoppingPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # they count each filter's rows to the end
     list_per_page = 50
     list_filter_submit = True
     list_horizontal_scrollbar_top = False

@@ -98,6 +98,7 @@ class WidgetConfig(ClientOwned):
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_widget_config_per_client")]
+        verbose_name = "widget"
 
     def __str__(self) -> str:
         return self.widget_name
@@ -124,6 +125,7 @@ class ApiKey(ClientOwned):
 
     class Meta(ClientOwned.Meta):
         ordering = ("-created",)
+        verbose_name = "key"
 
     def __str__(self) -> str:
         return self.hint

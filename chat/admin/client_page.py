@@ -8,17 +8,18 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from chat.llms import LlmError
 from chat.widget.snippet import embed_snippet
 from chat.workflow.preview import preview
-from tenants import audit, keys
+from tenants import audit, keys, shown_once
 from tenants.admin import revoke
 from tenants.desk import Panel, add_panel, back_to, for_client
 from tenants.errors import ApiError
@@ -50,11 +51,10 @@ def _keys(request: HttpRequest, client: Client) -> dict[str, Any]:
     return {"keys": rows, "scopes": keys.SCOPES, "may_change": may_change, "overlap": "24 hours"}
 
 
-@never_cache
 @require_POST
 @for_client("tenants.add_apikey")
 def make_key(request: HttpRequest, client: Client) -> HttpResponse:
-    """Mint a key and show it, this once, in the answer itself: it is kept nowhere."""
+    """Mint a key. The page that shows it comes after a redirect, so that a reload makes no other."""
     kind = request.POST.get("kind", "")
     scopes = request.POST.getlist("scopes") if kind == ApiKey.Kind.SECRET else ()
     if kind not in ApiKey.Kind.values:
@@ -66,10 +66,9 @@ def make_key(request: HttpRequest, client: Client) -> HttpResponse:
         messages.error(request, " ".join(error.messages))
         return back_to(client, "keys")
     audit.note(request, "make key", row, {}, {"kind": row.kind, "scopes": row.scopes})
-    return _shown_once(request, client, row, key)
+    return _to_be_shown(request, row, key)
 
 
-@never_cache
 @require_POST
 @for_client("tenants.add_apikey")
 def rotate_key(request: HttpRequest, client: Client, key_id: int) -> HttpResponse:
@@ -77,7 +76,7 @@ def rotate_key(request: HttpRequest, client: Client, key_id: int) -> HttpRespons
     row = get_object_or_404(ApiKey, pk=key_id, client=client, revoked=None)
     new, key = keys.rotate(row, ROTATION_OVERLAP)
     audit.note(request, "rotate key", new, {"hint": row.hint}, {"hint": new.hint})
-    return _shown_once(request, client, new, key)
+    return _to_be_shown(request, new, key)
 
 
 @require_POST
@@ -89,8 +88,19 @@ def revoke_key(request: HttpRequest, client: Client, key_id: int) -> HttpRespons
     return back_to(client, "keys")
 
 
-def _shown_once(request: HttpRequest, client: Client, row: ApiKey, key: str) -> HttpResponse:
-    snippet = embed_snippet(settings.PUBLIC_URL, key) if row.kind == ApiKey.Kind.PUBLISHABLE else ""
+def _to_be_shown(request: HttpRequest, row: ApiKey, key: str) -> HttpResponse:
+    shown_once.keep(request, row.pk, key)
+    return HttpResponseRedirect(reverse("admin:client_key_made", args=(row.client_id, row.pk)))
+
+
+@never_cache
+@require_GET
+@for_client("tenants.add_apikey")
+def key_made(request: HttpRequest, client: Client, key_id: int) -> HttpResponse:
+    """The new key, to whoever made it and once; after that the page says so."""
+    row = get_object_or_404(ApiKey, pk=key_id, client=client)
+    key = shown_once.take(request, row.pk)
+    snippet = embed_snippet(settings.PUBLIC_URL, key) if key and row.kind == ApiKey.Kind.PUBLISHABLE else ""
     context = {"title": "A new key", "client": client, "key": key, "row": row, "snippet": snippet}
     return _page(request, "admin/desk/key_made.html", context)
 
@@ -155,6 +165,7 @@ add_panel(
         anchor="keys",
         urls=(
             ("keys/make/", "client_make_key", make_key),
+            ("keys/<int:key_id>/made/", "client_key_made", key_made),
             ("keys/<int:key_id>/rotate/", "client_rotate_key", rotate_key),
             ("keys/<int:key_id>/revoke/", "client_revoke_key", revoke_key),
         ),

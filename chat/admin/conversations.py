@@ -7,11 +7,11 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
@@ -35,6 +35,7 @@ KINDS = {
     "failed": ("Error", Q(outcome=Message.Outcome.FAILED)),
     "slow": (f"Slow: over {SLOW_MS // 1000} seconds", Q(last_token_ms__gt=SLOW_MS)),
 }
+SIGNS = {"refused": "warn", "down": "bad", "failed": "bad", "slow": "warn"}  # how a list marks them
 
 
 class WithAnswer(admin.SimpleListFilter):
@@ -84,7 +85,7 @@ class SearchedForWords(ReadOnly, DeskAdmin):
 class SessionAdmin(SearchedForWords):
     """A conversation is read as its visitor saw it, with what only we know beside it."""
 
-    list_display = ("first_question", "client", "person", "created", "last_seen")
+    list_display = ("first_question", "client", "signs", "person", "created", "last_seen")
     search_fields = ("session_id",)
     search_help_text = "Search by words said, or by an id"
     list_filter = (WithAnswer, WithPerson, CLIENT_FILTER)
@@ -108,12 +109,21 @@ class SessionAdmin(SearchedForWords):
         return queryset.filter(pk__in=_said(search_term).values("session")), False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        asked = Message.objects.filter(session=OuterRef("pk"), role=Message.Role.VISITOR).order_by("created", "id")
-        return super().get_queryset(request).annotate(question=Subquery(asked.values("text")[:1]))
+        said = Message.objects.filter(session=OuterRef("pk"))
+        asked = said.filter(role=Message.Role.VISITOR).order_by("created", "id")
+        wrong = {f"with_{name}": Exists(said.filter(condition)) for name, (_, condition) in KINDS.items()}
+        return super().get_queryset(request).annotate(question=Subquery(asked.values("text")[:1]), **wrong)
 
     @display(description="first question")
     def first_question(self, session: Any) -> str:
         return Truncator(session.question or "(nothing was said)").chars(80)
+
+    @display(description="what went wrong")
+    def signs(self, session: Session) -> str:
+        """A small label for each kind of answer that somebody should look into."""
+        shown = [name for name in KINDS if getattr(session, f"with_{name}")]
+        labels = ((SIGNS[name], KINDS[name][0].partition(":")[0]) for name in shown)
+        return format_html_join(" ", '<span class="desk-badge {}">{}</span>', labels)
 
     @display(description="person", label={"waiting": "warning", "answering": "success"})
     def person(self, session: Session) -> tuple[str, str] | None:

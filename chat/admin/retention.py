@@ -17,6 +17,7 @@ from tenants.desk import Panel, add_panel, back_to, for_client
 from tenants.models import Client
 
 COUNTED = 1_000
+LABELS = {"conversation_days": "Days", "time_zone": "Time zone"}
 SUGGESTED = ("UTC", "Europe/London", "Europe/Berlin", "Europe/Madrid", "America/New_York", "America/Los_Angeles")
 
 
@@ -25,7 +26,7 @@ def _retention(request: HttpRequest, client: Client) -> dict[str, Any]:
     until = first_kept(rule, timezone.now())
     return {
         "rule": rule,
-        "oldest": until,
+        "oldest": until.date() if until else None,  # by the rule's own calendar
         "longest": LONGEST_DAYS,
         "zones": SUGGESTED,
         "may": request.user.has_perm("chat.change_retention"),  # type: ignore[union-attr]
@@ -47,13 +48,20 @@ def set_retention(request: HttpRequest, client: Client) -> HttpResponse:
             raise ValidationError("Write the days as a whole number, or leave them out to keep everything.")
         rule.clean_fields(exclude=["client"])
     except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
+        messages.error(request, _complaint(error))
         return back_to(client, "retention")
     rule.save()
     after = {"conversation_days": rule.conversation_days, "time_zone": rule.time_zone}
     audit.note(request, "change retention", rule, before, after)
     messages.success(request, _told(client, rule))
     return back_to(client, "retention")
+
+
+def _complaint(error: ValidationError) -> str:
+    """What is wrong, with the names that the form has for its fields."""
+    if not hasattr(error, "error_dict"):
+        return " ".join(error.messages)
+    return " ".join(f"{LABELS[name]}: {' '.join(texts)}" for name, texts in error.message_dict.items())
 
 
 def _told(client: Client, rule: Retention) -> str:

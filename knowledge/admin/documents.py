@@ -23,7 +23,7 @@ from tenants.desk import CHOOSER_MEDIA, CLIENT_FILTER, DeskAdmin, ReadOnly, choo
 from tenants.errors import ApiError
 from tenants.models import Client
 
-LABELS = {"completed": "success", "failed": "danger", "pending": "info"}
+LABELS = {**dict.fromkeys(DocumentVersion.Status.values, "info"), "completed": "success", "failed": "danger"}
 CHUNKS_A_PAGE = 25
 POLLED_AT_ONCE = 100
 
@@ -186,8 +186,9 @@ class DocumentAdmin(DeskAdmin):
         return TemplateResponse(request, "admin/desk/document.html", context)
 
     @display(description="status", label=LABELS)
-    def state(self, document: Document) -> str:
-        return document.latest.status if document.latest else ""
+    def state(self, document: Document) -> tuple[str, str] | str:
+        """In the words of the document's own page."""
+        return (document.latest.status, document.latest.step) if document.latest else ""
 
     @display(description="progress")
     def progress(self, document: Document) -> str:

@@ -33,7 +33,7 @@ def changes(rows: Any, client: Client, user: User) -> list[Change]:
 
 def _of_the_client(rows: Any, client: Client) -> list[Change]:
     widget, key, base = rows[WidgetConfig], rows[ApiKey], f"/admin/tenants/client/{client.pk}"
-    terms = {"name": "N", "status": "active", "tier": "paid", "allowed_domains": "[]", "alert_threshold": 80,
+    terms = {"name": "N", "status": "active", "tier": "paid", "allowed_domains": "", "alert_threshold": 80,
              "overage_cents": 12}  # fmt: skip
     looks = {"primary_color": "#112233", "position": "bottom-left", "welcome_message": "Hello", "widget_name": "W",
              "options": "{}"}  # fmt: skip

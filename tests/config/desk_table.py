@@ -45,6 +45,7 @@ PAGES = {
     "jsi18n": "SBCN",
     "view_on_site": "SBC",
     "client_make_key": "C",
+    "client_key_made": "C",
     "client_rotate_key": "C",
     "client_revoke_key": "C",
     "client_widget": "SC",

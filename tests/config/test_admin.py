@@ -1,5 +1,6 @@
 """The desk: what each role may do, keys, lockout, two-factor, and how long a login lasts."""
 
+import re
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from billing.models import Budget, PaymentAccount
 from chat.models import SupportHours
 from knowledge.models import Document, DocumentVersion
-from tenants import keys, staff, two_factor
+from tenants import keys, shown_once, staff, two_factor
 from tenants.models import ApiKey, Client, StaffMember, WidgetConfig
-from tenants.scoping import client_scope
-from tests.config.desk import PASSWORD, audited, browser_of, furnished
+from tenants.scoping import client_scope, unscoped
+from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnished
 
 
 def test_staff_without_a_role_see_nothing(acme: Client) -> None:
@@ -25,7 +26,7 @@ def test_staff_without_a_role_see_nothing(acme: Client) -> None:
 
 def test_support_changes_answers_but_not_terms(acme: Client) -> None:
     browser = browser_of("sue", StaffMember.Role.SUPPORT)
-    form = {"name": "Renamed", "tier": "free", "hourly_limit": 7, "allowed_domains": "[]", "alert_threshold": 80}
+    form = {"name": "Renamed", "tier": "free", "hourly_limit": 7, "allowed_domains": "", "alert_threshold": 80}
     assert browser.post(f"/admin/tenants/client/{acme.pk}/change/", form).status_code == 302
     acme.refresh_from_db()
     assert (acme.name, acme.tier, acme.hourly_limit) == ("Renamed", "paid", None)
@@ -66,21 +67,36 @@ def test_two_factor_is_demanded_where_it_is_required(db: None, settings: Any) ->
     assert browser.get("/admin/").status_code == 200
 
 
-def test_a_key_is_shown_once_and_stops_when_revoked(acme: Client) -> None:
+@pytest.mark.parametrize("way", ["make", "rotate"])
+def test_a_key_is_shown_once_and_stops_when_revoked(acme: Client, way: str) -> None:
     browser = browser_of("root", is_superuser=True)
-    made = browser.post(reverse("admin:client_make_key", args=(acme.pk,)), {"kind": "publishable", "name": "site"})
+    old, _ = keys.mint(acme.pk, "secret", name="shop server", scopes=["usage"])
+    path = ("client_make_key", (acme.pk,)) if way == "make" else ("client_rotate_key", (acme.pk, old.pk))
+    form = {"kind": "secret", "name": "shop server", "scopes": ["usage"]}
+    made = browser.post(reverse(f"admin:{path[0]}", args=path[1]), form)
     with client_scope(acme.pk):
-        row = ApiKey.objects.get()
-    shown = next(
-        word
-        for word in made.content.decode().replace("<", " ").replace(">", " ").split()
-        if word.startswith("pk_live_")
-    )
+        row = ApiKey.objects.exclude(pk=old.pk).get()
+    assert made["Location"] == reverse("admin:client_key_made", args=(acme.pk, row.pk))
+    kept = f"{made.headers} {made.cookies} {dict(browser.session)} {[vars(event) for event in audited()]}"
+    [shown] = re.findall(r"sk_live_\w{38}", browser.get(made["Location"]).content.decode())
     assert keys.find(keys.digests(shown)) == row
+    assert shown not in kept
+    again = browser.get(made["Location"]).content.decode()
+    assert "was shown once" in again and shown not in again
+    with client_scope(acme.pk):
+        assert ApiKey.objects.count() == 2, "a reload makes no other"
     assert shown not in browser.get(f"/admin/tenants/client/{acme.pk}/change/").content.decode()
-    assert shown not in str([vars(event) for event in audited()])
     browser.post(reverse("admin:client_revoke_key", args=(acme.pk, row.pk)))
     assert keys.find(keys.digests(shown)) is None
+
+
+def test_a_new_key_is_shown_to_its_maker_and_not_for_long(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = browser_of("root", is_superuser=True)
+    made = browser.post(reverse("admin:client_make_key", args=(acme.pk,)), {"kind": "publishable"})
+    other = browser_of("own", StaffMember.Role.CLIENT, acme)
+    assert "was shown once" in other.get(made["Location"]).content.decode()
+    monkeypatch.setattr(shown_once, "WAITS", -1)
+    assert "was shown once" in browser.get(made["Location"]).content.decode()
 
 
 def test_a_login_ends_by_its_age_however_busy_it_was(acme: Client, settings: Any) -> None:
@@ -151,3 +167,53 @@ def test_a_row_never_changes_its_client(acme: Client, stranger: Client, model: A
         assert str(getattr(model.objects.get(pk=row.pk), name)).startswith(value)
     with client_scope(stranger.pk):
         assert not model.objects.exists()
+
+
+NO_ID = "no-id-at-all"
+
+
+def test_a_client_that_can_be_none_is_none_chosen(acme: Client) -> None:
+    root = User.objects.create_superuser("root", password=PASSWORD)
+    browser = Browser()
+    browser.force_login(root, "tenants.staff.RoleBackend")
+    pages = [page.path for page in every_page(furnished(acme), acme)]
+    looked = {path: browser.get(path, {"client": NO_ID}).status_code for path in pages if "?" not in path}
+    assert {path for path, status in looked.items() if status >= 500} == set()
+    assert looked["/admin/"] == looked["/admin/chat/supporthours/add/"] == 200
+    sent = {path: browser.post(path, {"client": NO_ID}) for path in pages if path.endswith("/add/")}
+    assert {path for path, answer in sent.items() if answer.status_code >= 500} == set()
+    assert b"is not a valid UUID" in sent["/admin/chat/supporthours/add/"].content
+    role = {"staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0, "staff_member-0-client": NO_ID}
+    assert b"is not a valid UUID" in browser.post(f"/admin/auth/user/{root.pk}/change/", role).content
+
+
+def test_domains_are_written_one_a_line(acme: Client) -> None:
+    browser, page = browser_of("sue", StaffMember.Role.SUPPORT), f"/admin/tenants/client/{acme.pk}/change/"
+    form = {"name": acme.name, "alert_threshold": 80}
+    written = "example.com\r\n\r\n  *.example.org \r\n"
+    assert browser.post(page, {**form, "allowed_domains": written}).status_code == 302
+    acme.refresh_from_db()
+    assert acme.allowed_domains == ["example.com", "*.example.org"]
+    assert ">example.com\n*.example.org</textarea>" in browser.get(page).content.decode()
+    refused = browser.post(page, {**form, "allowed_domains": "fine.example\nnot a domain"}).content.decode()
+    assert "“not a domain” is not a domain such as example.com" in refused
+    assert ">fine.example\nnot a domain</textarea>" in refused
+    assert browser.post(page, {**form, "allowed_domains": ""}).status_code == 302
+    acme.refresh_from_db()
+    assert acme.allowed_domains == []
+
+
+def test_a_role_for_one_client_names_it(acme: Client) -> None:
+    person = User.objects.create_user("pam", password=PASSWORD)
+    page = f"/admin/auth/user/{person.pk}/change/"
+    browser = browser_of("root", is_superuser=True)
+    form = {"username": "pam", "is_active": "on", "date_joined_0": "2026-01-01", "date_joined_1": "00:00",
+            "staff_member-TOTAL_FORMS": 1, "staff_member-INITIAL_FORMS": 0,
+            "staff_member-0-role": "client"}  # fmt: skip
+    assert b"Choose the client whose staff this is." in browser.post(page, form).content
+    assert browser.post(page, {**form, "staff_member-0-client": acme.pk})["Location"] == "/admin/auth/user/"
+    with unscoped("the test looks at a person's role"):
+        [member] = StaffMember.objects.filter(user=person, user__is_staff=True)
+    assert (member.role, member.client_id) == ("client", acme.pk)
+    emptied = {"staff_member-INITIAL_FORMS": 1, "staff_member-0-id": member.pk, "staff_member-0-user": person.pk}
+    assert b"Choose the client whose staff this is." in browser.post(page, {**form, **emptied}).content

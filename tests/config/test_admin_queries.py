@@ -88,6 +88,20 @@ def test_no_page_takes_more_queries_than_it_may(acme: Client, count: int) -> Non
         assert too_many(browser, dearest) == {}, role
 
 
+def test_no_list_counts_what_its_filters_would_find(acme: Client) -> None:
+    pages = every_page(furnished(acme), acme)
+    browser = browser_of("root", is_superuser=True)
+    lists = [page.path for page in pages if page.name.endswith("_changelist")]
+    assert {path for path in lists if _asked(browser, path) != _asked(browser, f"{path}?_facets=True")} == set()
+    assert [path for path in lists if b"Show counts" in browser.get(path).content] == []
+
+
+def _asked(browser: Browser, path: str) -> tuple[int, int]:
+    """The answer's status, and how many statements it took."""
+    with CaptureQueriesContext(connection) as queries:
+        return browser.get(path).status_code, len(queries)
+
+
 def test_a_list_is_not_counted_to_its_end(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     furnished_many(30)
     monkeypatch.setattr(StoppingPaginator, "MOST", 10)

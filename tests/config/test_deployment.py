@@ -91,6 +91,17 @@ def test_the_commands_exist(services: dict[str, Any]) -> None:
                 assert command[command.index("manage.py") + 1] in get_commands()
 
 
+def test_the_operators_are_told_of_services_that_there_are(services: dict[str, Any]) -> None:
+    """And to run nothing beside one that has a fixed address: the second would not start."""
+    told = (ROOT / "OPERATIONS.md").read_text()
+    lines = [line.split("#")[0] for line in re.findall(r"docker compose ((?:run|stop|up) [^`\n]+)", told)]
+    words = [[word for word in line.split() if word in services or word == "web"] for line in lines]
+    runs = {named[0] for line, named in zip(lines, words, strict=True) if line.startswith("run")}
+    assert runs == {"migrate", "worker"}
+    assert {word for named in words for word in named} == {"migrate", "worker", "web-1", "web-2"}
+    assert [name for name in runs if "networks" in services[name]] == []
+
+
 def test_the_image_installs_what_the_test_command_installs() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     makefile = (ROOT / "Makefile").read_text()

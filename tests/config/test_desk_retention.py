@@ -1,8 +1,11 @@
 """The rule for a client's conversations is set on the client's page, and noted."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 
 from chat.models import Retention
 from chat.retention.apply import apply_due
@@ -37,10 +40,28 @@ def test_it_is_set_and_taken_back_and_nothing_goes_before_midnight(acme: Client,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [{"days": "soon"}, {"days": "0"}, {"days": "99999"}, {"days": "5", "time_zone": "X"}])
-def test_nonsense_changes_nothing(acme: Client, own: Browser, form: dict[str, str]) -> None:
-    own.post(reverse("admin:client_retention", args=(acme.pk,)), {"time_zone": "UTC", **form})
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"days": "soon"}, "Write the days as a whole number"),
+        ({"days": "0"}, "Days: Ensure this value is greater than or equal to 1."),
+        ({"days": "99999"}, "Days: Ensure this value is less than or equal to 3650."),
+        ({"days": "5", "time_zone": "X"}, "Time zone: Write a time zone's name"),
+    ],
+)
+def test_nonsense_changes_nothing(acme: Client, own: Browser, form: dict[str, str], said: str) -> None:
+    answer = own.post(reverse("admin:client_retention", args=(acme.pk,)), {"time_zone": "UTC", **form}, follow=True)
+    assert [str(message)[: len(said)] for message in answer.context["messages"]] == [said]
     assert rules(acme) == []
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Los_Angeles", "UTC"])
+def test_the_page_tells_the_day_of_the_rules_own_calendar(acme: Client, own: Browser, zone: str) -> None:
+    with client_scope(acme.pk):
+        rule = Retention.objects.create(client=acme, conversation_days=30, time_zone=zone)
+    shown = own.get(f"/admin/tenants/client/{acme.pk}/change/").content.decode()
+    kept = timezone.now().astimezone(rule.zone).date() - timedelta(days=30)
+    assert f"now those since {kept:%-d %b %Y}." in shown
 
 
 def test_only_for_those_who_may(acme: Client, stranger: Client) -> None:

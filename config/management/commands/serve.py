@@ -2,10 +2,12 @@
 
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import check_password
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
@@ -29,17 +31,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, no_demo: bool, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        self._ensure_admin()
+        lets_in = self._ensure_admin()
         key = None if no_demo else load_demo()
-        self._serve(host, port, key)
+        self._serve(host, port, key, lets_in)
 
-    def _ensure_admin(self) -> None:
+    def _ensure_admin(self) -> Future[bool]:
+        """Is ADMIN_PASSWORD still the password of the first user? Half a second's work, beside the start."""
         users = get_user_model().objects
-        if settings.ADMIN_PASSWORD and not users.filter(username="admin").exists():
-            users.create_superuser("admin", password=settings.ADMIN_PASSWORD)
+        admin = users.filter(username="admin").first()
+        if admin is None and settings.ADMIN_PASSWORD:
+            admin = users.create_superuser("admin", password=settings.ADMIN_PASSWORD)
+        checks = ThreadPoolExecutor(1)
+        return checks.submit(check_password, settings.ADMIN_PASSWORD, admin.password if admin else "")
 
-    def _banner(self, url: str, key: str | None) -> None:
-        lines = ["", f"  Admin      {url}/admin/  (user admin, password {settings.ADMIN_PASSWORD})"]
+    def _banner(self, url: str, key: str | None, lets_in: Future[bool]) -> None:
+        password = f"password {settings.ADMIN_PASSWORD}" if lets_in.result() else "the password that you chose"
+        lines = ["", f"  Admin      {url}/admin/  (user admin, {password})"]
         if key:
             lines.insert(1, f"  Demo page  {url}/")
             lines += [
@@ -51,7 +58,7 @@ class Command(BaseCommand):
         self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops everything.", ""]))
         self.stdout.flush()
 
-    def _serve(self, host: str, port: int, key: str | None) -> None:
+    def _serve(self, host: str, port: int, key: str | None, lets_in: Future[bool]) -> None:
         from config.server import WebServer
 
         try:
@@ -62,7 +69,7 @@ class Command(BaseCommand):
         url = f"http://{host}:{port}"
         if "PUBLIC_URL" not in os.environ:  # what pages embed and mails link
             settings.PUBLIC_URL = url
-        server = WebServer(application, host, port, lambda: self._banner(url, key))
+        server = WebServer(application, host, port, lambda: self._banner(url, key, lets_in))
         server.run()
         if server.abort_start:
             raise CommandError(f"Port {port} is taken. Choose another: make run PORT=…")
