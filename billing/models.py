@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from tenants.models import Client
@@ -229,7 +230,7 @@ class Budget(ClientOwned):
     """The most that a client's answers may cost in models in a month, in dollars."""
 
     monthly = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
-    changed = models.DateTimeField(auto_now=True)
+    changed = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta(ClientOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["client"], name="one_budget_per_client")]
