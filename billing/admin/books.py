@@ -22,6 +22,7 @@ from billing.models import (
     UsageRecord,
 )
 from billing.money import money
+from billing.payments import NO_ACCOUNT
 from billing.plans import hourly_limit, refuses_over_limit
 from tenants import audit
 from tenants.desk import CLIENT_FILTER, DeskAdmin, Panel, ReadOnly, add_panel
@@ -107,7 +108,8 @@ class BillingEventAdmin(ReadOnly, DeskAdmin):
 
     @admin.action(description="Try failed events again", permissions=["retry"])
     def try_again(self, request: HttpRequest, events: QuerySet[BillingEvent]) -> None:
-        failed = list(events.filter(state=BillingEvent.State.FAILED))
+        """What nothing can collect any more stays as it is, for a person."""
+        failed = list(events.filter(state=BillingEvent.State.FAILED).exclude(error=NO_ACCOUNT))
         audit.note_each(request, "try again", failed, {"state": BillingEvent.State.PENDING.value, "attempts": 0})
         again = BillingEvent.objects.filter(pk__in=[event.pk for event in failed], state=BillingEvent.State.FAILED)
         count = again.update(state=BillingEvent.State.PENDING, attempts=0, not_before=timezone.now())

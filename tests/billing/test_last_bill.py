@@ -15,6 +15,7 @@ from tenants.models import Client
 from tenants.scoping import client_scope, unscoped
 from tests.billing.stripe_server import stripe_server
 from tests.billing.test_invoices import write_overage
+from tests.config.desk import browser_of
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
 LEFT = datetime(2026, 10, 21, 15, tzinfo=UTC)  # twenty of October's days are paid for
@@ -85,6 +86,10 @@ def test_a_bill_that_no_provider_can_collect_is_shown_to_a_person(busy: Client, 
         PaymentAccount.objects.all().delete()
     erasure.request_erasure(busy.pk)
     erasure.erase(busy.pk)
+    with unscoped("the test looks at both"):
+        events = list(BillingEvent.objects.values_list("pk", flat=True))
+    ticked = {"action": "try_again", "_selected_action": events}  # nothing would ever try them
+    assert browser_of("root", is_superuser=True).post("/admin/billing/billingevent/", ticked).status_code == 302
     with unscoped("the test looks at both"):
         found = set(BillingEvent.objects.values_list("client_id", "state", "error"))
     assert found == {(busy.pk, "failed", payments.NO_ACCOUNT)}
