@@ -149,7 +149,11 @@ def test_a_key_is_made_copied_rotated_and_revoked(at_desk: Any, theme: str) -> N
     row = desk.panel("Keys").locator("tbody tr").filter(has_text=f"site {theme}")
     assert key not in page.content()
     row.get_by_role("button", name="Rotate").click()
-    page.get_by_role("link", name=re.compile("I have copied it")).click()
+    page.locator("#new-key").wait_for()
+    page.reload()
+    page.get_by_role("heading", name=re.compile("was shown once")).wait_for()
+    desk.shot("key-shown")
+    page.get_by_role("link", name=re.compile("Back to")).click()
     row.filter(has_text="in use").get_by_role("button", name="Revoke").click()
     row.filter(has_text="revoked").wait_for()
     assert row.filter(has_text="until").count() == 1

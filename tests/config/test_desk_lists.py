@@ -43,7 +43,7 @@ def test_a_list_is_called_in_the_menu_what_it_is_called_on_its_page() -> None:
 )
 def test_an_empty_list_says_so_and_offers_only_what_there_is(root: Browser, path: str, told: list[str]) -> None:
     page = root.get(f"/admin/{path}").content.decode()
-    [empty] = re.findall(r'(?s)<div class="desk-empty">(.*?)</div>', page)
+    [empty] = re.findall(r'(?s)<div class="desk desk-empty in-list">(.*?)</div>', page)
     assert [" ".join(part.split()) for part in re.sub("<[^>]+>", "\n", empty).split("\n") if part.strip()] == told
 
 
