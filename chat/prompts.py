@@ -25,6 +25,7 @@ CHARACTERS_PER_TOKEN = 3  # on the safe side: English has four to five
 LAST_TURNS = 6
 LONGEST_TURN = 2_000  # characters
 LONGEST_INSTRUCTIONS = 8_000
+REWRITE_TOKENS = 120
 
 
 def build(
@@ -57,7 +58,7 @@ def _size(prompt: Prompt) -> int:
 
 def build_rewrite(question: str, history: Sequence[Turn]) -> Prompt:
     """The prompt for the small call that makes a follow-up question stand alone."""
-    return Prompt(REWRITE, (), _recent(history), question, new_fence(), max_tokens=120)
+    return Prompt(REWRITE, (), _recent(history), question, new_fence(), max_tokens=REWRITE_TOKENS)
 
 
 def _recent(history: Sequence[Turn]) -> tuple[Turn, ...]:

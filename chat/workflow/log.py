@@ -19,6 +19,7 @@ from chat.llms import Turn, Usage
 from chat.models import Message, Session
 from chat.people import takeover
 from chat.tape import Event
+from chat.workflow.most import most_it_can_cost
 from chat.workflow.state import Question, Reserved, Result, Run, State
 from tenants import statements
 from tenants.errors import ApiError
@@ -67,7 +68,8 @@ def reserve(question: Question) -> Reserved:
         if question.refused is not None:
             raise question.refused
         _write_turn(question, session)
-        ledger.reserve(str(question.trace_id), question.client, question.admission)
+        hold = most_it_can_cost(question, history)
+        ledger.reserve(str(question.trace_id), question.client, question.admission, hold=hold)
     return Reserved(history, version)
 
 
