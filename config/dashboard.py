@@ -19,6 +19,7 @@ from config import figures
 from knowledge.models import Callback, Document, DocumentVersion
 from tenants import reports, staff
 from tenants.desk import clients_of
+from tenants.models import Client
 
 SHOWN = 8
 BUSIEST = 200  # clients looked at for "near a limit"
@@ -72,19 +73,19 @@ def _first(found: QuerySet[Any]) -> dict[str, Any]:
 def _month(request: HttpRequest) -> dict[str, str]:
     """What the clients' bills of the month come to as things stand, and what its answers have cost in models."""
     now = timezone.now()
-    sums = reports.read(_sums_since, usage.this_month())
-    subscriptions = reports.read(subscription_cents, clients_of(request), usage.this_month())
+    sums = reports.read(_sums_since, clients_of(request), usage.this_month())
     overage = sums["overage_cents__sum"] or 0
     return {
         "name": f"{now:%B}",
-        "revenue": money(subscriptions + overage, settings.CURRENCY),
+        "revenue": money(sums["subscriptions"] + overage, settings.CURRENCY),
         "overage": money(overage, settings.CURRENCY),
         "cost": f"${sums['cost__sum'] or 0:,.2f}",
     }
 
 
-def _sums_since(first: date) -> dict[str, Any]:
-    return UsageHour.objects.filter(date__gte=first).aggregate(Sum("overage_cents"), Sum("cost"))
+def _sums_since(clients: QuerySet[Client], first: date) -> dict[str, Any]:
+    sums = UsageHour.objects.filter(date__gte=first).aggregate(Sum("overage_cents"), Sum("cost"))
+    return sums | {"subscriptions": subscription_cents(clients, first)}
 
 
 # --- the menu ---

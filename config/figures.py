@@ -87,7 +87,10 @@ class Filter(forms.Form):
     def chosen(self) -> tuple[Client | None, int]:
         """What was asked for, as far as it makes sense."""
         self.full_clean()
-        return self.cleaned_data.get("client"), self.cleaned_data.get("days") or USUAL
+        client = self.cleaned_data.get("client")
+        if client is not None:
+            self.fields["client"].widget.known = client
+        return client, self.cleaned_data.get("days") or USUAL
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,14 @@ CHOOSER_MEDIA = forms.Media(AutocompleteDropdownForm.Media)
 class Chooser(AutocompleteSelect):
     """A field of rows that searches as one types. What can't be an id, in an address or a form, chooses nothing."""
 
+    known: Model | None = None  # a row that was read already, and need not be again to be shown
+
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        if self.known is not None and value == [str(self.known.pk)]:
+            groups = super().optgroups(name, [], attr)
+            label, options = self.choices.field.label_from_instance(self.known), groups[0][1]
+            options.append(self.create_option(name, self.known.pk, label, True, len(options)))
+            return groups
         try:
             return super().optgroups(name, value, attr)
         except (ValidationError, ValueError):
