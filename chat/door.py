@@ -134,6 +134,13 @@ def _idempotency_key(headers: Mapping[str, str]) -> str | None:
 
 
 def parse_json(body: bytes) -> Any:
+    """A JSON object that can be stored, or ApiError 400."""
+    value = json_object(body)
+    demand_storable(body, value)
+    return value
+
+
+def json_object(body: bytes) -> Any:
     """A JSON object, or ApiError 400."""
     try:
         value = json.loads(body, parse_constant=_finite, parse_float=_finite)
@@ -141,9 +148,13 @@ def parse_json(body: bytes) -> Any:
         raise ApiError("INVALID_REQUEST", "The request body is not valid JSON.") from error
     if not isinstance(value, dict):
         raise ApiError("INVALID_REQUEST", "The request body is not a JSON object.")
+    return value
+
+
+def demand_storable(body: bytes, value: dict[str, Any]) -> None:
+    """ApiError 400 for what no database takes; `value` is what `body` holds."""
     if b"\\u" in body and not _storable(value):
         raise ApiError("INVALID_REQUEST", "The request body holds a NUL or half a surrogate pair.")
-    return value
 
 
 def _finite(number: str) -> float:

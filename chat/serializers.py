@@ -45,7 +45,7 @@ class MetadataSerializer(serializers.Serializer):
 
 
 class QuestionSerializer(serializers.Serializer):
-    """A question; without a sessionId a new session begins. `clientId` counts for the internal caller only."""
+    """A question; without a sessionId a new session begins."""
 
     message = TextField(
         min_length=1,
@@ -59,7 +59,6 @@ class QuestionSerializer(serializers.Serializer):
         },
     )
     sessionId = SessionIdField(required=False, allow_null=True)
-    clientId = serializers.CharField(required=False, allow_blank=True, allow_null=True)
     metadata = MetadataSerializer(required=False, allow_null=True)
 
     def validate_message(self, value: str) -> str:

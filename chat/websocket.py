@@ -80,8 +80,11 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         try:
             if text_data is None or len(text_data) > door.MAX_BODY_BYTES:
                 raise ApiError("INVALID_REQUEST", "Send short JSON texts.")
-            id = _id_of(text_data)
-            await self._act(id, door.parse_json(text_data.encode()))
+            body = text_data.encode()
+            message = door.json_object(body)
+            id = _id_of(message)
+            door.demand_storable(body, message)
+            await self._act(id, message)
         except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
             await self._refuse(id, as_api_error(error), str(uuid.uuid4()))
             if self.caller is None:
@@ -192,14 +195,10 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         return task
 
 
-def _id_of(text: str) -> Id:
-    """The `id` of a message that may be refused for other reasons; "" where there is none or no message.
+def _id_of(message: dict[str, Any]) -> Id:
+    """The `id` of a message that may be refused for other reasons; "" where there is none.
     ApiError INVALID_REQUEST for one that is neither a text nor a whole number."""
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    id = message.get("id") if isinstance(message, dict) else None
+    id = message.get("id")
     if id is None:
         return ""
     if isinstance(id, str):

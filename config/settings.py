@@ -211,9 +211,7 @@ vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
 INVOICE_SELLER = env.str("INVOICE_SELLER", default="")  # name and address printed on invoices
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Support chat <support-chat@localhost>")
-BUDGET_HOLD = Decimal(
-    env.str("BUDGET_HOLD", default="0.05")
-)  # dollars held for a call to a model without a known price
+BUDGET_HOLD = Decimal(env.str("BUDGET_HOLD", default="0.05"))  # dollars for a call to a model without a known price
 
 # --- documents ------------------------------------------------------------------------------------------
 MAX_DOCUMENT_BYTES = env.int("MAX_DOCUMENT_BYTES", default=10 * 1024 * 1024)

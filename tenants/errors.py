@@ -110,4 +110,5 @@ def _first_message(detail: Any, field: str = "") -> str:
         return _first_message(inner, "" if name == "non_field_errors" else str(name))
     if isinstance(detail, list):
         return _first_message(detail[0], field)
-    return str(detail) if field.lower() in str(detail).lower() else f"{field}: {detail}"
+    said = re.search(rf"\b{re.escape(field)}\b", str(detail), re.I)
+    return str(detail) if said else f"{field}: {detail}"

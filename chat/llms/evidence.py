@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chat.understanding.concepts import concept_of, concepts_of
 from chat.understanding.dependence import depends
-from chat.understanding.question_kinds import Kind, asked_to_exist, kinds_of
+from chat.understanding.question_kinds import RECORD, Kind, asked_to_exist, kinds_of
 from chat.understanding.words import stems
 from chat.writing.sentences import sentences
 
@@ -20,8 +20,8 @@ CLOSE = 0.9  # of the best one's score: what else is shown beside it
 MOST = 3
 FOLLOWED_UP = 2.0  # times the weight of a follow-up's own words
 UNSAID = 0.6  # times the score of a sentence that says none of the words that it must
-RECORD = 0.9  # of what the headings above a table's row say counts as said by the row
-_RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # "name: Wax; price: 9.50; ..."
+HEADED = 0.9  # of what the headings above a table's row say counts as said by the row
+_YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
 
 
@@ -90,7 +90,7 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
         meaning = _meaning(text)
         if text.endswith(("?", "？", "؟")):
             asked, before = meaning, frozenset()
-        elif asked and len(text) < 8:  # "Yes." to a question: what follows says more
+        elif asked and _YES_OR_NO.fullmatch(text):  # what follows it says more
             continue
         elif _is_heading(text):
             above_table = lead if ";" in text else frozenset()  # "Destination; Time; Charge" is a table's first row
@@ -141,8 +141,8 @@ def _score(candidate: _Candidate, weights: dict[str, float], kinds: list[Kind], 
     meaning = candidate.meaning | implied
     own = max(_covered(weights, meaning), 0.9 * _covered(weights, candidate.answers))
     near = _covered(weights, candidate.around | meaning | candidate.answers)
-    if implied or _RECORD.match(candidate.text):
-        own = max(own, RECORD * _covered(weights, candidate.under | meaning))
+    if implied or RECORD.match(candidate.text):
+        own = max(own, HEADED * _covered(weights, candidate.under | meaning))
     if own == 0 and near < 0.5:
         return 0.0
     score = 0.55 * own + 0.25 * near + 0.20 * passage_score

@@ -12,6 +12,8 @@ from chat.llms.registry import MILLION, Prices
 from chat.workflow.state import Question
 from knowledge import passages
 
+RULES = (rules.RULES, rules.OWNER, rules.FENCE, rules.CITE_BY_MARK, rules.CITE_NATIVELY, rules.REWRITE)
+RULES_BYTES = sum(len(text.encode()) for text in RULES)
 ANSWER_TOKENS = llms.Prompt.max_tokens + prompts.REWRITE_TOKENS
 
 
@@ -23,8 +25,8 @@ def most_it_can_cost(question: Question, history: Sequence[Turn]) -> Decimal | N
         return None
     other = of_other_provider(model) if settings.FALLBACK_TO_OTHER_PROVIDER else None
     said = [question.text, *(turn.text[: prompts.LONGEST_TURN] for turn in history[-prompts.LAST_TURNS :])]
-    written = [rules.RULES, rules.CITE_BY_MARK, rules.REWRITE, question.client.instructions, *said, *said]
-    size = sum(len(text.encode(errors="replace")) for text in written)  # a token has a byte at least
+    written = [question.client.instructions, *said, *said]  # what was said goes into both calls
+    size = RULES_BYTES + sum(len(text.encode(errors="replace")) for text in written)  # a token has a byte at least
     return max(_most(each, size) for each in (model, other) if each)
 
 

@@ -64,8 +64,11 @@ class NoHtml:
             # What stands after a `<` in the result is what stood there before: no later stage takes these away.
             return "<" if following not in ("<", "[", "【", "") else "", at + 1
         if not self._in_code():
-            if (found := _TAG.match(text, at, at + _LONGEST_TAG)) or (found := _AUTOLINK.match(text, at)):
-                return found[1] if found.re is _AUTOLINK else "", found.end()
+            longest = at + _LONGEST_TAG
+            if found := _TAG.match(text, at, longest):
+                return "", found.end()
+            if found := _AUTOLINK.match(text, at, longest):
+                return found[1], found.end()
             if not final and len(text) - at < _LONGEST_TAG and _PART_OF_TAG.fullmatch(text, at):
                 return "", at
         return "< ", at + 1

@@ -10,11 +10,11 @@ from knowledge.parsers.encodings import wide_encoding
 if TYPE_CHECKING:
     from tenants.errors import ApiError
 
-EXTENSIONS = {  # that say which type is meant; text with tabs (.tsv) is sent as either kind of text
+EXTENSIONS = {
     "pdf": {".pdf"},
     "docx": {".docx", ".docm"},
     "txt": {".txt", ".text", ".md", ".markdown", ".rst", ".log"},
-    "csv": {".csv"},
+    "csv": {".csv", ".tsv"},
 }
 NAMES = {"pdf": "a PDF", "docx": "a Word document (.docx)", "txt": "a text file", "csv": "a CSV file"}
 # First bytes of what people send by mistake, with the name to tell them.
@@ -40,12 +40,11 @@ MAX_EXTENSION = 10  # characters
 
 
 def check_type(data: bytes, declared: str, original_name: str) -> None:
-    """Raise ApiError UNSUPPORTED_FILE_TYPE unless the content is of the declared type, and the name's extension is not
-    that of another one. An extension of none of the four types says nothing ("report.v2", "help.html")."""
+    """Raise ApiError UNSUPPORTED_FILE_TYPE unless content, declared type and the name's extension agree."""
     if declared not in EXTENSIONS:
         raise _refusal("Only PDF, DOCX, TXT and CSV files can be added.")
     extension = _extension(original_name)
-    if any(extension in known for other, known in EXTENSIONS.items() if other != declared):
+    if extension and extension not in EXTENSIONS[declared]:
         raise _refusal(f"The file's name ends in {extension}, but it was sent as {NAMES[declared]}.")
     found = "pdf" if declared == "pdf" and b"%PDF-" in data[:PDF_HEADER_WITHIN] else _content(data)
     if found != (declared if declared in ("pdf", "docx") else "text"):

@@ -58,6 +58,7 @@ def test_a_text_without_anything_special_passes_as_it_comes_but_for_spaces_at_a_
         ("<<b>script>alert(1)", "script>alert(1)"),
         ("<!-- hidden --> shown", " shown"),
         ("see <https://example.com/a> or <me@example.com>", "see https://example.com/a or me@example.com"),
+        (f"<https://e.example/{'a' * 400}>", f"< https://e.example/{'a' * 400}>"),
         ("3 < 5, <3 and a <- b", "3 < 5, <3 and a <- b"),
         ("![pixel](https://evil.example/p.png?q=secret)", "pixel"),
         ("![pixel][ref]\n\n[ref]: https://evil.example/p.png", "pixel[ref]\n\n[ref] : https://evil.example/p.png"),

@@ -120,6 +120,7 @@ POLICY = [
     ),
     passage(
         "Is there a student discount?\n\nYes. Students get 10 % off.\n\n"
+        "What does a patch cost?\n\n£15.\n\n"
         "Wax leather boots when water no longer forms drops on them, and they stay waterproof.",
         number=2,
         title="Questions",
@@ -141,6 +142,7 @@ POLICY = [
         ("When are your shops open?", "Leeds, 12 Kirkgate: Monday to Saturday 9:30 to 18:00."),
         ("How do I waterproof boots?", "Wax leather boots when water no longer forms drops on them"),
         ("Do you offer student discounts?", "Students get 10 % off."),
+        ("How much is a patch?", "£15."),
         ("Do you sell skis?", None),
         ("Do you have vegan boots?", None),
     ],

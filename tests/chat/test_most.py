@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from billing.limits import full_hour
 from chat import llms, prompts
 from chat.llms import MODELS, Model, Turn, Usage
 from chat.workflow.most import most_it_can_cost
@@ -20,11 +21,11 @@ SAID = {"English": "How long may I keep the boots? ", "Chinese": "靴子可以�
 
 
 def asked(text: str, **client: object) -> Question:
-    admission: object = None
+    asker = Client(name="Acme", tier="paid", **client)
     return Question(
-        client=Client(name="Acme", tier="paid", **client), session_id=uuid.uuid4(), new_session=False,
-        trace_id=uuid.uuid4(), text=text, at=timezone.now(), admission=admission,
-    )  # type: ignore[arg-type]  # fmt: skip
+        client=asker, session_id=uuid.uuid4(), new_session=False, trace_id=uuid.uuid4(), text=text, at=timezone.now(),
+        admission=full_hour(asker),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("language", SAID)

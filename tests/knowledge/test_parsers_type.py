@@ -33,11 +33,6 @@ def test_a_dot_in_a_title_is_no_extension() -> None:
     check_type(b"junk\n" + GOOD["pdf"], "pdf", "folder.d/x.PDF")
 
 
-@pytest.mark.parametrize("name", ["report.v2", "help.html", "faq.json", "data.tsv", "a.txt.bak", "notes.md"])
-def test_an_extension_of_no_type_says_nothing(name: str) -> None:
-    check_type(GOOD["txt"], "txt", name)
-
-
 @pytest.mark.parametrize(
     ("data", "declared", "name"),
     [
@@ -47,13 +42,8 @@ def test_an_extension_of_no_type_says_nothing(name: str) -> None:
         (GOOD["docx"], "csv", "x.csv"),
         (GOOD["txt"], "pdf", "x.pdf"),
         (GOOD["txt"], "docx", "x.docx"),
-        (GOOD["pdf"], "pdf", "x.txt"),
-        (GOOD["txt"], "txt", "invoice.pdf"),
-        (GOOD["txt"], "txt", "letter.DOCX"),
-        (GOOD["txt"], "txt", "x.csv"),
-        (GOOD["csv"], "csv", "x.md"),
-        (GOOD["pdf"], "pdf", "x.docm"),
-        (GOOD["pdf"], "txt", "help.html"),
+        (GOOD["pdf"], "pdf", "x.exe"),
+        (GOOD["txt"], "txt", "x.html"),
         (GOOD["txt"], "exe", "x.exe"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "docx", "x.docx"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "txt", "x.txt"),

@@ -67,7 +67,7 @@ class Command(BaseCommand):
             raise CommandError(str(taken)) from taken
         _wait_for_documents()
         url = f"http://{host}:{port}"
-        if "PUBLIC_URL" not in os.environ:  # what pages embed and mails link
+        if not {"PUBLIC_URL", "PUBLIC_URL_FILE"} & os.environ.keys():  # what pages embed and mails link
             settings.PUBLIC_URL = url
         server = WebServer(application, host, port, lambda: self._banner(url, key, lets_in))
         server.run()
