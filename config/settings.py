@@ -20,12 +20,12 @@ from tenants.redis_nodes import addresses
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 
-PRODUCTION = env.bool("PRODUCTION", default=False)
 ENV_FILE = Path(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
-if not PRODUCTION:
-    local_secrets.ensure(ENV_FILE)
 if ENV_FILE.exists():
     env.read_env(str(ENV_FILE))  # the real environment wins over the file
+PRODUCTION = env.bool("PRODUCTION", default=False)
+if not PRODUCTION and local_secrets.ensure(ENV_FILE):
+    env.read_env(str(ENV_FILE))
 
 # --- who we are -----------------------------------------------------------------------------------
 VERSION = "0.1.0"

@@ -1,0 +1,52 @@
+"""Settings that lie in `.env` count as those of the environment do, PRODUCTION too."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOWN = ("PRODUCTION", "SECRET_KEY", "INTERNAL_API_SECRET", "SESSION_COOKIE_SECURE")
+GIVEN = "SECRET_KEY=" + "k" * 60 + "\nINTERNAL_API_SECRET=" + "s" * 40 + "\n"
+
+
+def settings_of(env_file: Path, **environment: str) -> dict[str, Any]:
+    """What the product makes of an `.env`, started with nothing else in its environment; {} if it does not start."""
+    bare = {"PATH": os.environ["PATH"], "ENV_FILE": str(env_file), "DATA_DIR": str(env_file.parent / "var")}
+    code = (
+        "import json\nfrom django.conf import settings\n"
+        f"print(json.dumps({{name: getattr(settings, name) for name in {SHOWN}}}))"
+    )
+    environment = {**bare, "DJANGO_SETTINGS_MODULE": "config.settings", **environment}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def test_production_may_be_said_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"PRODUCTION=1\n{GIVEN}")
+    assert settings_of(file) == {
+        "PRODUCTION": True,
+        "SECRET_KEY": "k" * 60,
+        "INTERNAL_API_SECRET": "s" * 40,
+        "SESSION_COOKIE_SECURE": True,
+    }
+    assert file.read_text() == f"PRODUCTION=1\n{GIVEN}"  # nothing was made up
+    assert settings_of(file, PRODUCTION="0")["PRODUCTION"] is False  # the environment wins
+
+
+def test_in_production_no_secret_is_made_up(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PRODUCTION=1\nSECRET_KEY=\n")
+    assert settings_of(file) == {}
+    assert file.read_text() == "PRODUCTION=1\nSECRET_KEY=\n"
+
+
+def test_on_a_laptop_what_the_file_leaves_empty_is_made_once(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SECRET_KEY=\nINTERNAL_API_SECRET=" + "s" * 40)
+    made = settings_of(file)
+    assert len(made["SECRET_KEY"]) > 50 and made["INTERNAL_API_SECRET"] == "s" * 40
+    assert settings_of(file) == made
