@@ -33,6 +33,15 @@ def test_env_example_names_every_setting() -> None:
     assert sorted(named) == sorted({*table("## Settings"), *compose_only})
 
 
+def test_env_example_puts_nothing_behind_a_value() -> None:
+    """What reads `.env` takes the whole line: a comment there would be the secret, and everybody's."""
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    values = dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
+    assert [name for name, value in values.items() if value != value.strip() or "#" in value] == []
+    secret = ("SECRET_KEY", "INTERNAL_API_SECRET", "POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "GRAFANA_PASSWORD")
+    assert [values[name] for name in secret] == [""] * len(secret)
+
+
 def table(heading: str) -> list[str]:
     """The first column of the first table under a heading, without back-quotes, sorted."""
     section = README.split(heading, 1)[1].split("\n## ", 1)[0]
