@@ -59,6 +59,15 @@ def test_only_the_migration_knows_the_owner_of_the_tables(services: dict[str, An
     knowing = [name for name, service in services.items() if "DATABASE_OWNER_URL" in service.get("environment", {})]
     assert knowing == ["migrate"]
     assert all("support_chat:" in services[name]["environment"]["DATABASE_URL"] for name in OURS)
+    for name in OURS:  # `env_file` hands them all of .env, where Compose's own passwords lie, too
+        told = services[name]["environment"]
+        assert services[name]["env_file"] == ".env"
+        assert {told[secret] for secret in ("POSTGRES_PASSWORD", "POSTGRES_APP_PASSWORD", "GRAFANA_PASSWORD")} == {""}
+
+
+def test_postgresql_is_not_called_ready_while_its_image_still_makes_the_database(services: dict[str, Any]) -> None:
+    """The server that does so has no TCP, and `migrate` is not started again."""
+    assert services["postgres"]["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
 
 
 def test_nothing_but_the_edge_is_reached_from_outside(services: dict[str, Any]) -> None:
