@@ -53,11 +53,12 @@ async def _check() -> dict[str, Any]:
     checks = {"database": _database, "qdrant": _vectors, "redis": _redis, "anthropic": _anthropic, "openai": _openai}
     results = await asyncio.gather(*(_within_deadline(check) for check in checks.values()))
     services = dict(zip(checks, results, strict=True))
-    size = await _queue_size() if services["database"] else 0
+    size = await _queue_size() if services["database"] else None
+    services["database"] = size is not None
     return {
-        "status": _status(services, size),
+        "status": _status(services, size or 0),
         "version": settings.VERSION,
-        "queueSize": size,
+        "queueSize": size or 0,
         "queueCapacity": QUEUE_CAPACITY,
         "services": services,
     }
@@ -78,8 +79,13 @@ async def _within_deadline(check: Any) -> bool:
     return True
 
 
-async def _queue_size() -> int:
-    return await database_sync_to_async(queue.depth, thread_sensitive=False)()
+async def _queue_size() -> int | None:
+    """None when the database did not tell in time, or at all."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await database_sync_to_async(queue.depth, thread_sensitive=False)()
+    except Exception:  # noqa: BLE001 - likewise
+        return None
 
 
 def _database() -> None:

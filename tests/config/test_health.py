@@ -1,9 +1,13 @@
 """How the product says that it is well, and that it is not."""
 
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
+from django.test import AsyncClient as AsyncBrowser
 from django.test import Client as Browser
 from pytest_django import Settings
 
@@ -43,6 +47,29 @@ def test_without_redis_or_a_provider_it_is_degraded(own_data: Path, settings: Se
     response = Browser().get("/health")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["services"] == {**SERVICES, "openai": False}
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["broken off", "silent"])
+@pytest.mark.django_db(transaction=True)
+async def test_a_database_that_goes_away_during_the_checks_is_away(
+    own_data: Path, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    """It answered a moment ago; what is asked next has a deadline, too, and the body stays the contract's."""
+    back = threading.Event()
+
+    def depth() -> int:
+        if silent:
+            back.wait(30)
+        raise OperationalError
+
+    monkeypatch.setattr(health.queue, "depth", depth)
+    started = time.monotonic()
+    response = await AsyncBrowser().get("/health")  # on a loop that goes on, as in the web process
+    took = time.monotonic() - started
+    back.set()
+    assert took < 3 * health.CHECK_SECONDS
+    assert (response.status_code, response.json()["status"], response.json()["queueSize"]) == (503, "unhealthy", 0)
+    assert response.json()["services"] == {**SERVICES, "database": False}
 
 
 def test_a_live_process_needs_nothing() -> None:
