@@ -132,6 +132,20 @@ def test_the_locks_agree_and_every_pin_has_its_hash() -> None:
             assert entry.startswith("#") or "--hash=sha256:" in entry, entry[:80]
 
 
+def test_ci_audits_the_dependencies_or_says_that_it_could_not(tmp_path: Path) -> None:
+    """Its last step, with a stand-in for `make` and for the way out to the advisory database."""
+    step = (ROOT / ".ci" / "run").read_text().partition("\nmake test\n")[2]
+    assert step.count("make audit\n") == 1
+    for reached, audited, status in ((0, 0, 0), (0, 2, 2), (1, 0, 0)):
+        for name, code in (("python3", reached), ("make", audited)):
+            (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $1\nexit {code}\n")
+            (tmp_path / name).chmod(0o755)
+        script = f"set -euo pipefail\nPATH={tmp_path}:$PATH\n{step}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+        assert done.returncode == status
+        assert done.stdout.splitlines()[1].startswith("make audit" if not reached else "Not audited: ")
+
+
 # Their metadata says nothing; their files do: MIT, both for development only.
 UNDECLARED = {"axe-playwright-python", "promql-parser"}
 LESSER = {"psycopg", "psycopg-binary", "psycopg-pool"}  # LGPL: used as they are, as libraries
