@@ -10,6 +10,7 @@ from django.db import transaction
 
 from chat import answer_cache, tapes
 from chat.models import Contact, Message, Session, SessionErasure
+from tenants import erasure
 from tenants import export as exports
 from tenants.errors import ApiError
 from tenants.scoping import client_scope
@@ -70,7 +71,9 @@ def erase(client_id: uuid.UUID, session_id: uuid.UUID, token: str | None) -> dic
         after = outside(client_id, session_id, traces)  # finds nothing
     except tapes.Away as error:
         raise ApiError("SERVICE_UNAVAILABLE", "This can't be erased right now. Please try again.") from error
-    return _finish(receipt, after)
+    told = _finish(receipt, after)
+    erasure.empty_log()
+    return told
 
 
 async def erase_outside(client_id: uuid.UUID, session_id: uuid.UUID, traces: list[uuid.UUID]) -> dict[str, int]:
@@ -87,6 +90,7 @@ def erase_with_change(session: Session) -> SessionErasure:
     """
     client_id, session_id, traces = session.client_id, session.session_id, _traces_of(session)
     transaction.on_commit(lambda: async_to_sync(erase_outside)(client_id, session_id, traces), robust=True)
+    transaction.on_commit(erasure.empty_log, robust=True)
     return _erase_rows(session)
 
 

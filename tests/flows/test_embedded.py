@@ -81,6 +81,29 @@ def test_an_upload_answers_and_a_deletion_stops_it(product: Product) -> None:
     assert product.json("GET", "/api/widget/documents/lounge/status", **headers)[0] == 404
 
 
+def test_no_file_holds_what_was_erased(product: Product) -> None:
+    """Of a visitor's conversation, and of a whole client: SQLite's pages and its log neither."""
+    words, key, secret = "kanarienvogel", product.widget_key, {"X_Internal_Secret": product.secret}
+    metadata = {"customFields": {"note": words}}
+    asked = {"message": f"{QUESTION} My name is {words}.", "metadata": metadata}
+    answer = product.json("POST", "/api/widget/chat", asked, x_api_key=key, Idempotency_Key=words)[1]
+    assert files_with(product, words)
+    session = f"/api/widget/sessions/{answer['sessionId']}"
+    assert product.request("DELETE", session, x_api_key=key, X_Session_Token=answer["sessionToken"])[0] == 204
+    assert files_with(product, words) == set()
+
+    client = json.loads(product.manage("create_client", "--name", words, "--json").stdout)
+    text = base64.b64encode(f"The lounge of {words} opens at noon.".encode()).decode()
+    upload = {"documentId": words, "clientId": client["clientId"], "fileType": "txt", "fileData": text}
+    product.json("POST", "/api/widget/process-document", upload, **secret)
+    product.wait_until(f"/api/widget/documents/{words}/status", lambda body: body["status"] == "completed", **secret)
+    assert files_with(product, words) > {"db.sqlite3-wal"}
+    erasure = f"/api/widget/internal/clients/{client['clientId']}/erasure"
+    assert product.request("POST", erasure, {}, **secret)[0] == 202
+    product.wait_until(erasure, lambda body: body["finished"], **secret)
+    assert files_with(product, words) == set()
+
+
 def test_a_corrupt_file_fails_in_words(product: Product) -> None:
     broken = base64.b64encode(b"%PDF-1.7\n" + b"garbage" * 50).decode()
     body = {"documentId": "broken", "clientId": demo_client(product), "fileType": "pdf", "fileData": broken}
@@ -129,6 +152,12 @@ def test_a_second_start_keeps_the_data(tmp_path: Path) -> None:
     with served(tmp_path) as second:
         assert second.widget_key == first.widget_key and second.secret == first.secret
         assert demo_answer(second)["sources"] == answer["sources"]
+
+
+def files_with(product: Product, words: str) -> set[str]:
+    """Stored files, the database's and the embedded store's."""
+    files = [path for path in Path(product.environment["DATA_DIR"]).rglob("*") if path.is_file()]
+    return {path.name for path in files if words.encode() in path.read_bytes()}
 
 
 def demo_answer(product: Product) -> dict:
