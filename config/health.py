@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,12 +52,11 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 async def _check() -> dict[str, Any]:
     checks = {"database": _database, "qdrant": _vectors, "redis": _redis, "anthropic": _anthropic, "openai": _openai}
-    results = await asyncio.gather(*(_within_deadline(check) for check in checks.values()))
-    services = dict(zip(checks, results, strict=True))
-    size = await _queue_size() if services["database"] else None
-    services["database"] = size is not None
+    results = await asyncio.gather(*(_within_deadline(check) for check in (queue.depth, *checks.values())))
+    (counted, size), *answers = results
+    services = {name: well for name, (well, _) in zip(checks, answers, strict=True)}
     return {
-        "status": _status(services, size or 0),
+        "status": _status(services, counted and size < QUEUE_CAPACITY),
         "version": settings.VERSION,
         "queueSize": size or 0,
         "queueCapacity": QUEUE_CAPACITY,
@@ -64,28 +64,19 @@ async def _check() -> dict[str, Any]:
     }
 
 
-def _status(services: dict[str, bool], queue_size: int) -> str:
+def _status(services: dict[str, bool], queue_has_room: bool) -> str:
     if not (services["database"] and services["qdrant"]):
         return "unhealthy"
-    return "healthy" if all(services.values()) and queue_size < QUEUE_CAPACITY else "degraded"
+    return "healthy" if all(services.values()) and queue_has_room else "degraded"
 
 
-async def _within_deadline(check: Any) -> bool:
+async def _within_deadline(check: Callable[[], Any]) -> tuple[bool, Any]:
+    """Did it answer in time, and what?"""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await database_sync_to_async(check, thread_sensitive=False)()
+            return True, await database_sync_to_async(check, thread_sensitive=False)()
     except Exception:  # noqa: BLE001 - whatever the reason, the service is not well
-        return False
-    return True
-
-
-async def _queue_size() -> int | None:
-    """None when the database did not tell in time, or at all."""
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await database_sync_to_async(queue.depth, thread_sensitive=False)()
-    except Exception:  # noqa: BLE001 - likewise
-        return None
+        return False, None
 
 
 def _database() -> None:

@@ -51,10 +51,10 @@ def test_without_redis_or_a_provider_it_is_degraded(own_data: Path, settings: Se
 
 @pytest.mark.parametrize("silent", [False, True], ids=["broken off", "silent"])
 @pytest.mark.django_db(transaction=True)
-async def test_a_database_that_goes_away_during_the_checks_is_away(
+async def test_a_queue_that_nobody_can_count_is_no_empty_one(
     own_data: Path, monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
-    """It answered a moment ago; what is asked next has a deadline, too, and the body stays the contract's."""
+    """All that is asked shares one deadline, and whatever does not come, the body is the contract's."""
     back = threading.Event()
 
     def depth() -> int:
@@ -67,9 +67,9 @@ async def test_a_database_that_goes_away_during_the_checks_is_away(
     response = await AsyncBrowser().get("/health")  # on a loop that goes on, as in the web process
     took = time.monotonic() - started
     back.set()
-    assert took < 3 * health.CHECK_SECONDS
-    assert (response.status_code, response.json()["status"], response.json()["queueSize"]) == (503, "unhealthy", 0)
-    assert response.json()["services"] == {**SERVICES, "database": False}
+    assert took < 2 * health.CHECK_SECONDS
+    assert (response.status_code, response.json()["status"], response.json()["queueSize"]) == (200, "degraded", 0)
+    assert response.json()["services"] == SERVICES
 
 
 def test_a_live_process_needs_nothing() -> None:
