@@ -22,7 +22,7 @@ from chat.workflow.graph import answer_graph
 from chat.workflow.state import Question, Reserved, Result, Run
 from chat.workflow.understand import begin_search, understand
 from tenants import tracing
-from tenants.errors import ApiError, as_api_error
+from tenants.errors import ApiError, as_api_error, new_trace_id
 from tenants.threads import in_thread
 from tenants.visitors import session_token
 
@@ -153,7 +153,7 @@ async def _reserve(question: Question) -> tuple[Question, Reserved]:
     try:
         return question, await in_thread(log.reserve, question)
     except IntegrityError:
-        question = replace(question, trace_id=uuid.uuid4())
+        question = replace(question, trace_id=new_trace_id())
         return question, await in_thread(log.reserve, question)
 
 

@@ -29,7 +29,7 @@ from chat.people.stream import follow
 from chat.tape import Tape
 from tenants import tracing
 from tenants.callers import Caller, headers_of, widget_caller
-from tenants.errors import ApiError, as_api_error
+from tenants.errors import ApiError, as_api_error, new_trace_id
 from tenants.origins import parse_origin
 from tenants.scoping import client_scope
 from tenants.threads import in_thread
@@ -86,7 +86,7 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
             door.demand_storable(body, message)
             await self._act(id, message)
         except Exception as error:  # noqa: BLE001 - every error is told in the contract's words
-            await self._refuse(id, as_api_error(error), str(uuid.uuid4()))
+            await self._refuse(id, as_api_error(error), str(new_trace_id()))
             if self.caller is None:
                 await self._leave(CLOSE_CODES.get(as_api_error(error).status, 4400))
 
@@ -120,7 +120,7 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         await self._send_frame(id, "ready", {"sessionId": str(session_id), "sessionToken": token})
 
     async def _ask(self, id: Id, caller: Caller, message: dict[str, Any]) -> None:
-        trace_id = str(uuid.uuid4())
+        trace_id = str(new_trace_id())
         structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
             body = {
@@ -150,7 +150,7 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
                     for at, name, data in events:
                         await self._send_frame(id, name, data, at)
         except Exception as error:  # noqa: BLE001 - likewise
-            await self._send_error(id, as_api_error(error), str(uuid.uuid4()))
+            await self._send_error(id, as_api_error(error), str(new_trace_id()))
 
     async def _send_events(self, id: Id, tape: Tape) -> None:
         async with contextlib.aclosing(tape.follow()) as parts:
@@ -179,7 +179,7 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         self._spawn(self._send_away())
 
     async def _send_away(self) -> None:
-        await self._send_error("", watch.no_longer_allowed(), str(uuid.uuid4()))
+        await self._send_error("", watch.no_longer_allowed(), str(new_trace_id()))
         await self._leave(4401)
 
     async def _leave(self, code: int) -> None:

@@ -1,13 +1,12 @@
 """What every job of the queue has in common: its lines in the log are told apart, and its failure quotes nothing."""
 
 import functools
-import uuid
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import structlog
 
-from tenants.errors import cause_of
+from tenants.errors import cause_of, new_trace_id
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -24,7 +23,7 @@ def job(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         with structlog.contextvars.bound_contextvars(
-            trace_id=str(uuid.uuid4()), caller="worker", job=function.__name__
+            trace_id=str(new_trace_id()), caller="worker", job=function.__name__
         ):
             try:
                 return function(*args, **kwargs)

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.models import Message, Session
-from tenants.errors import ApiError
+from tenants.errors import ApiError, new_trace_id
 from tenants.scoping import client_scope, unscoped
 
 LONGEST = 4_000  # characters of one message
@@ -136,4 +136,4 @@ def _note(session: Session, event: str) -> None:
 def note(session: Session, event: str, person: str = "", text: str = "") -> None:
     """Write what happened into the transcript."""
     turn = {"role": Role.EVENT, "event": event, "person": person, "text": text}
-    Message.objects.create(session=session, trace_id=uuid.uuid4(), **turn)
+    Message.objects.create(session=session, trace_id=new_trace_id(), **turn)

@@ -1,5 +1,6 @@
 """Every error has one shape, one trace id, and nothing internal in it."""
 
+import time
 import uuid
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.test import Client as Browser
 
 from config import health
-from tenants.errors import STATUS_OF, as_api_error
+from tenants.errors import STATUS_OF, as_api_error, new_trace_id
 
 EXPRESS = {"X-Internal-Secret": settings.INTERNAL_API_SECRET}
 NO_OBJECT = "The request body is not a JSON object."
@@ -169,3 +170,16 @@ def told(response: Any, status: int, code: str, message: str) -> None:
         status,
         {"error": error, "message": message, "traceId": trace_id},
     )
+
+
+def test_ids_of_requests_grow_with_the_time_and_are_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the indexes of answers and ledger grow at one end; within a millisecond any order will do."""
+    before = [new_trace_id() for _ in range(1000)]
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 2_000_000)
+    after = new_trace_id()
+    assert max(before) < after and len(set(before)) == 1000
+    assert after.int >> 80 == (now + 2_000_000) // 1_000_000
+    assert {(id.version, id.variant) for id in before} == {(7, uuid.RFC_4122)}
+    spread = [sum(id.int >> bit & 1 for id in before) for bit in (*range(62), *range(64, 76))]
+    assert min(spread) > 300 and max(spread) < 700  # all 74 bits are random
