@@ -111,7 +111,7 @@ elif PROCESS == "worker":
     _database.update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
-    if DATABASE_POOL_SIZE:
+    if DATABASE_POOL_SIZE and sys.argv[1:2] != ["restore"]:  # it counts who else is there
         pool_size = max(DATABASE_POOL_SIZE, 2)  # one for answers, which is kept, and one for everything else
         _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 4}
         DATABASE_THREADS = min(DATABASE_THREADS, pool_size - 1)

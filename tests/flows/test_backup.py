@@ -226,6 +226,7 @@ def modest(tmp_path: Path, qdrant: SmallQdrant) -> Iterator[Product]:
         **os.environ,
         "DATABASE_OWNER_URL": with_role(urlunsplit(parts), "modest_owner", "secret"),
         "DATABASE_URL": with_role(urlunsplit(parts), app, "secret"),
+        "DATABASE_POOL_SIZE": "10",  # as installations have it; the other tests have none
         "QDRANT_URL": qdrant.url,
         "DATA_DIR": str(tmp_path / "var"),
     }
