@@ -27,6 +27,7 @@ from tests.flows.test_services import FINAL, make_client, send
 LONGEST_REPLY = 10.0  # seconds
 RECOVERY = 30.0  # seconds after the fault, without a hand
 REST_VISITORS, STREAM_VISITORS = 2, 2
+SERVICES = {"database", "qdrant", "redis", "anthropic", "openai"}
 Reply = tuple[int, str, float]
 numbers = itertools.count(1)
 
@@ -76,6 +77,31 @@ class Stage:
             return 200, json.loads(data)["code"], seconds
         return (200 if name == "done" else 0), "", seconds
 
+    def look(self) -> Reply:
+        """One of the other things that pages, callers and probes ask for, in turn."""
+        number = next(numbers)
+        key, secret = {"x-api-key": self.client["publishableKey"]}, {"X-Internal-Secret": self.product.secret}
+        places = [
+            ("config", key),
+            (f"documents/returns/status?clientId={self.client['clientId']}", secret),
+            ("health", {}),
+        ]
+        path, headers = places[number % len(places)]
+        request = urllib.request.Request(f"{self.product.url}/api/widget/{path}", headers=headers)
+        started = time.monotonic()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                response.read()
+                return response.status, "", time.monotonic() - started
+        except urllib.error.HTTPError as error:
+            body, seconds = json.load(error), time.monotonic() - started
+            if path == "health":
+                assert (error.code, body["status"], set(body["services"])) == (503, "unhealthy", SERVICES), body
+                return 503, "SERVICE_UNAVAILABLE", seconds
+            return error.code, body["error"]["code"], seconds
+        except (OSError, http.client.HTTPException):
+            return 0, "", time.monotonic() - started
+
     def question(self, path: str) -> urllib.request.Request:
         body = json.dumps({"message": f"Question {next(numbers)}: how long may boots be returned?"}).encode()
         headers = {"Content-Type": "application/json", "x-api-key": self.client["publishableKey"]}
@@ -91,7 +117,7 @@ class Stage:
                 self.replies.append(ask())
                 time.sleep(0.1)
 
-        ways = [self.ask] * REST_VISITORS + [self.follow] * STREAM_VISITORS
+        ways = [self.ask] * REST_VISITORS + [self.follow] * STREAM_VISITORS + [self.look]
         threads = [threading.Thread(target=visit, args=(way,)) for way in ways]
         for thread in threads:
             thread.start()
