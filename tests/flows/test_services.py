@@ -190,6 +190,35 @@ def test_a_hundred_kills(victim: Installation) -> None:
     survive(victim, 100, random.Random(seed))
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_second_host_takes_its_share_and_the_first_takes_over_when_it_is_lost(victim: Installation) -> None:
+    """More worker hosts are the same command once more, and nothing else."""
+    victim.wait_for_workers(WORKERS)
+    beside = Installation(victim.url, victim.environment)
+    beside.start_cluster()
+    try:
+        beside.wait_for_workers(WORKERS)
+        client, names = make_client(victim), [f"shared-{number}" for number in range(30)]
+        for name in names:
+            send(victim, client, name, text_of(name))
+        finished = (
+            "SELECT split_part(worker, '/', 1), max(attempts) FROM knowledge_documentversion"
+            f" WHERE status = 'completed' AND client_id = '{client['clientId']}' GROUP BY 1"
+        )
+        deadline = time.monotonic() + 2 * RECOVERED
+        while len(victim.rows(finished)) < 2:
+            assert time.monotonic() < deadline, victim.log()
+            time.sleep(0.05)
+    finally:
+        beside.kill_cluster()
+    states = {name: wait_for(victim, name, 5 * RECOVERED)["status"] for name in names}
+    assert states == dict.fromkeys(names, "completed")
+    by_cluster = dict(victim.rows(finished))
+    assert len(by_cluster) == 2 and max(by_cluster.values()) <= 2
+    assert_nothing_doubled(victim)
+
+
 def survive(victim: Installation, kills: int, chance: random.Random) -> None:
     """Kill while documents are under way; in the end nothing is lost, doubled or half there.
 
