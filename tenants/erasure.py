@@ -33,6 +33,7 @@ ROWS = 1_000  # of a transaction
 PASSES = 3  # a request or job that was under way may write once more after its rows were erased
 SETTLE = timedelta(seconds=6)  # until requests under way have ended: 2 to be refused, 2 to be stopped, 2 to write
 AGAIN, AGAIN_AT_MOST = timedelta(minutes=10), timedelta(hours=6)  # until an erasure that did not end is taken up again
+LOG_MS = 5_000  # that emptying SQLite's log waits for others; then it is emptied when they have written more
 FORGET = timedelta(seconds=30)  # for so long after the request the processes look again for what they remember
 Counts = dict[str, int]
 
@@ -136,7 +137,11 @@ def empty_log() -> None:
     may be long; so it is written back and emptied at once. (PostgreSQL's is not ours to touch, and goes by itself.)"""
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout")
+            (usual,) = cursor.fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={LOG_MS}")  # a visitor waits, and writers wait behind this
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute(f"PRAGMA busy_timeout={usual}")
 
 
 def run(erasure: Erasure, *, here: bool = False) -> Erasure:
