@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from tenants.redis_nodes import connected
 
 CHECK_SECONDS = 2.0  # deadline of each check, and how long an answer is remembered
 QUEUE_CAPACITY = 1000
+_checking = threading.Lock()  # who asks meanwhile hears the same, so a service that hangs holds one thread
 _remembered: tuple[float, dict[str, Any]] = (0.0, {})
 
 
@@ -30,10 +32,11 @@ _remembered: tuple[float, dict[str, Any]] = (0.0, {})
 def health(request: HttpRequest) -> HttpResponse:
     """The contract's health body."""
     global _remembered
-    expires, body = _remembered
-    if expires <= time.monotonic():
-        body = async_to_sync(_check)()
-        _remembered = (time.monotonic() + CHECK_SECONDS, body)
+    with _checking:
+        expires, body = _remembered
+        if expires <= time.monotonic():
+            body = async_to_sync(_check)()
+            _remembered = (time.monotonic() + CHECK_SECONDS, body)
     body = {**body, "timestamp": datetime.now(UTC).isoformat()}
     return JsonResponse(body, status=503 if body["status"] == "unhealthy" else 200)
 

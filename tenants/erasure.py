@@ -33,7 +33,7 @@ ROWS = 1_000  # of a transaction
 PASSES = 3  # a request or job that was under way may write once more after its rows were erased
 SETTLE = timedelta(seconds=6)  # until requests under way have ended: 2 to be refused, 2 to be stopped, 2 to write
 AGAIN, AGAIN_AT_MOST = timedelta(minutes=10), timedelta(hours=6)  # until an erasure that did not end is taken up again
-LOG_MS = 5_000  # that emptying SQLite's log waits for others; then it is emptied when they have written more
+LOG_MS = 5_000  # that emptying SQLite's log waits for others; else its words stay until they are written over
 FORGET = timedelta(seconds=30)  # for so long after the request the processes look again for what they remember
 Counts = dict[str, int]
 

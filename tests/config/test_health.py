@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -70,6 +71,22 @@ async def test_a_queue_that_nobody_can_count_is_no_empty_one(
     assert took < 2 * health.CHECK_SECONDS
     assert (response.status_code, response.json()["status"], response.json()["queueSize"]) == (200, "degraded", 0)
     assert response.json()["services"] == SERVICES
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_asks_at_once_hears_of_one_check(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def depth() -> int:
+        asked.append(1)
+        time.sleep(0.2)
+        return 3
+
+    monkeypatch.setattr(health.queue, "depth", depth)
+    with ThreadPoolExecutor(5) as threads:
+        responses = list(threads.map(lambda _: Browser().get("/health"), range(5)))
+    assert [response.json()["queueSize"] for response in responses] == [3] * 5
+    assert len(asked) == 1
 
 
 def test_a_live_process_needs_nothing() -> None:
