@@ -1,6 +1,7 @@
 """Bytes to text, whatever the encoding."""
 
 import codecs
+import re
 
 from charset_normalizer import from_bytes
 
@@ -12,7 +13,12 @@ _WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ESCAPES = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp"))  # both are ASCII but for these
 SAMPLE = 65536
+_ASCII = bytes(range(0x80))
+_WITHIN_CHARACTERS = bytes(range(0x30, 256))  # the bytes that may be a part of a character of several
+GOOD_TO_BAD = 10  # so many characters of UTF-8 for each byte that is none: other encodings hardly ever make one
+_ALONE_IN_A_WORD = re.compile("(?<=[A-Za-z])[\u2e80-\uffef](?![\u2e80-\uffef])")
 
 
 def decode(data: bytes) -> str:
@@ -22,15 +28,27 @@ def decode(data: bytes) -> str:
     if encoding:
         return data.decode(encoding, "replace").removeprefix("\ufeff")
     data = data.replace(b"\0", b"")
-    for encoding in ("iso2022_jp", "utf-8") if b"\x1b$" in sample else ("utf-8",):
+    for encoding in (*(name for escape, name in _ESCAPES if escape in sample), "utf-8"):
         try:
             return data.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError:
             pass
-    return data.decode(_narrow_encoding(sample), "replace")
+    return _damaged_utf8(data) or data.decode(_narrow_encoding(data), "replace")
 
 
-def _narrow_encoding(sample: bytes) -> str:
+def _damaged_utf8(data: bytes) -> str | None:
+    """The text, if it is UTF-8 but for a few bytes, as where a program has cut it; None if it is not."""
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
+    bad = text.count("\ufffd")
+    ascii_ones = len(data) - len(data.translate(None, _ASCII))
+    good = len(text) - ascii_ones - bad
+    return text if good >= GOOD_TO_BAD * bad else None
+
+
+def _narrow_encoding(data: bytes) -> str:
+    sample = data[:SAMPLE]
+    if len(data) > SAMPLE:  # half a character at its end would rule its encoding out
+        sample = sample.rstrip(_WITHIN_CHARACTERS) or data
     best = from_bytes(sample).best()
     if best is None or _is_latin(str(best)):
         return latin_encoding(sample)
@@ -38,9 +56,13 @@ def _narrow_encoding(sample: bytes) -> str:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether most letters beyond ASCII are Latin; their code points are below those of all other scripts."""
+    """Whether most letters beyond ASCII are Latin; their code points are below those of all other scripts.
+
+    A Chinese character is not, but one by itself in a word of Latin letters is one or two of those, misread.
+    """
     letters = [character for character in text if character > "\x7f" and character.isalpha()]
-    return sum(character < "\u0250" for character in letters) >= len(letters) / 2
+    latin = sum(character < "\u0250" for character in letters) + len(_ALONE_IN_A_WORD.findall(text))
+    return latin >= len(letters) / 2
 
 
 def wide_encoding(sample: bytes) -> str | None:

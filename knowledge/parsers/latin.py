@@ -37,7 +37,8 @@ ALPHABETS = tuple(
 # In the order in which a tie is decided.
 ENCODINGS = ("cp1252", "cp1250", "iso-8859-2", "cp1254", "cp1257", "iso-8859-15", "iso-8859-16", "mac-roman", "cp850")
 PUNCTUATION = set("“”„‚‘’–—…«»°€£§©®™·•¿¡\xa0´×½")
-_MISPLACED = re.compile("[a-zß-ÿ][À-ÖØ-ÞŠŽŸŒĄĆĘŁŃŚŹŻČĎĚŇŘŤŮ]|[^\\W\\d_][«»°€£§©®™•¿¡¾¼½¹²³][^\\W\\d_]")
+_CAPITALS = "".join(letter for letter in map(chr, range(0xC0, 0x250)) if letter.isupper())
+_MISPLACED = re.compile(f"[a-zß-ÿ][{_CAPITALS}]|[^\\W\\d_][«»°€£§©®™•¿¡¾¼½¹²³][^\\W\\d_]")
 _BEYOND_ASCII = re.compile("[^\0-\x7f]")
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge.parsers import ParseError
-from knowledge.parsers.encodings import decode
+from knowledge.parsers.encodings import SAMPLE, decode
 from knowledge.parsers.text import _is_tidy, _tidied, clean
 from tests.knowledge.encodings_set import SAMPLES
 from tests.knowledge.files import parse_bytes
@@ -18,6 +18,35 @@ def test_at_least_98_percent_of_the_labelled_encodings_are_read_right() -> None:
     wrong = [(encoding, text[:40]) for encoding, text in SAMPLES if decode(text.encode(encoding)) != text]
     assert len(SAMPLES) > 150
     assert len(wrong) <= 0.02 * len(SAMPLES), wrong
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "euc_kr", "gb18030", "big5"])
+def test_where_a_sample_of_a_long_text_ends_does_not_matter(encoding: str) -> None:
+    """Half a character at the end of the sample would rule its encoding out."""
+    text = next(text for name, text in SAMPLES if name == encoding)
+    long = text * (SAMPLE // len(text))
+    assert len(long.encode(encoding)) > SAMPLE
+    for shift in ("", "a"):
+        assert decode((shift + long).encode(encoding)) == shift + long
+
+
+def test_utf8_with_a_few_broken_bytes_is_still_utf8() -> None:
+    text = "Größe und Rückgabe: “Stiefel”, 60 Tage, ₤ und €.\n" * 20
+    assert decode(text.encode()[:-1] + "ß".encode()[:1]) == text[:-1] + "\ufffd"
+    assert decode(text.encode() + b"caf\xe9") == text + "caf\ufffd"
+    assert decode("Größe und Rückgabe: 60 Tage.".encode("cp1252")) == "Größe und Rückgabe: 60 Tage."
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("iso2022_kr", "부츠는 육십 일 이내에 반품할 수 있습니다."),
+        ("cp1252", "El precio medio de la vivienda es de 2212 EUR/m2, según datos de la Sociedad de Tasación."),
+        ("mac-roman", "The driver’s name was not found in the list of names."),
+    ],
+)
+def test_short_texts_are_not_taken_for_another_script(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding)) == text
 
 
 def test_markdown_is_structure() -> None:
