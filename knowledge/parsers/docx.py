@@ -34,9 +34,8 @@ class Piece:
 def read(path: str, limits: Limits) -> Parsed:
     with Package(path) as package:
         reader = _Reader(package, limits)
-        body = child(package.main(), "body")
         builder = TextBuilder(limits)
-        for piece in reader.blocks(body) if body is not None else ():
+        for piece in reader.blocks(package.main()):  # its body, of which some programs write several
             if piece.kind == "heading":
                 builder.heading(piece.text, piece.level)
             else:

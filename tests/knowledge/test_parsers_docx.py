@@ -102,6 +102,10 @@ def test_content_controls_insertions_and_text_boxes_are_kept_deletions_and_comme
     assert text_of(body, namespace) == "In a control.\n\nKept inserted linked\n\nAnchor\n\nIn a box."
 
 
+def test_several_bodies_are_read_one_after_the_other() -> None:
+    assert text_of(f"{paragraph(run('One.'))}</w:body><w:body>{paragraph(run('Two.'))}") == "One.\n\nTwo."
+
+
 def test_footnotes_follow_their_paragraph() -> None:
     body = paragraph(run("Boots last") + '<w:r><w:footnoteReference w:id="2"/></w:r>' + run(".")) + paragraph(
         run("End.")
