@@ -14,6 +14,7 @@ DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
 SAMPLE_CHARACTERS = 65536
 MAX_HEADER = 80  # characters of a cell that may name a column
+MAX_TITLES = 5  # rows above a table; more of one cell each are a list
 
 
 def read(path: str, limits: Limits) -> Parsed:
@@ -24,8 +25,12 @@ def read(path: str, limits: Limits) -> Parsed:
     sample = list(itertools.islice(rows, SAMPLE_ROWS))
     if not sample:
         raise ParseError("The file holds no rows.")
-    header = header_of(sample)
     builder = TextBuilder(limits)
+    titles = _titles(sample)
+    for row in sample[:titles]:
+        builder.add(row_text(row, ()))
+    sample = sample[titles:]
+    header = header_of(sample)
     for number, row in enumerate(itertools.chain(sample[1:] if header else sample, rows)):
         if number >= limits.rows:
             raise ParseError(f"The file has more than {limits.rows:,} rows.")
@@ -33,6 +38,12 @@ def read(path: str, limits: Limits) -> Parsed:
     if not builder.length:
         builder.add(row_text(sample[0], ()), "row")
     return builder.parsed()
+
+
+def _titles(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows stand above the table: with one cell each, where the next one has several."""
+    above = len(list(itertools.takewhile(lambda row: sum(map(bool, row)) == 1, rows)))
+    return above if above < len(rows) and above <= MAX_TITLES else 0
 
 
 def row_text(row: Sequence[str], header: Sequence[str]) -> str:

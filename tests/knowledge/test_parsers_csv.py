@@ -25,6 +25,16 @@ def test_rows_without_a_header_are_kept_as_they_are() -> None:
     assert parse_bytes(b"1,2.5\n2,3.5\n", "csv").text == "1; 2.5\n2; 3.5"
 
 
+def test_titles_above_the_table_are_not_taken_for_its_header() -> None:
+    parsed = parse_bytes(b"Delivery charges,,\nAll in euros,,\n,,\nCountry,Days,Charge\nFrance,3,5\n", "csv")
+    assert [(parsed.text[b.start : b.end], b.kind) for b in parsed.blocks] == [
+        ("Delivery charges", "paragraph"),
+        ("All in euros", "paragraph"),
+        ("Country: France; Days: 3; Charge: 5", "row"),
+    ]
+    assert parse_bytes(b"Question\nWhen?\nWhere?\n", "csv").text == "Question: When?\nQuestion: Where?"
+
+
 def test_ragged_empty_and_header_only_files() -> None:
     assert (
         parse_bytes(b"name,price\nboots,20,extra\n\n,,\nhat\n", "csv").text
