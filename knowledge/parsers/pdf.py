@@ -109,9 +109,12 @@ def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
         begins, ends = _index(page, letter), _index(page, last)
         start, end = _box(page, begins), _box(page, ends)
         left = start.left if letter == first else _box(page, _index(page, first)).left
+        right = end.right
+        if right < left:  # written from right to left, or upside down
+            left, right = end.left, max(start.right, left)
         bold = _is_bold(_font(page, begins)) and _is_bold(_font(page, ends))
         cells = () if led else _cells(textpage, text, first, last + 1)
-        yield Line(line, left, start.bottom, end.right, start.top, bold, bool(hyphen), cells)
+        yield Line(line, left, start.bottom, right, start.top, bold, bool(hyphen), cells)
 
 
 def _cells(textpage: pypdfium2.PdfTextPage, text: str, start: int, end: int) -> tuple[Cell, ...]:

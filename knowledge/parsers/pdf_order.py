@@ -40,8 +40,8 @@ def _by_place(groups: list[Group]) -> list[Group]:
         if gutter is None:
             ordered += sorted(run, key=lambda group: (-group.top, group.left))
         else:
-            ordered += _by_place([group for group in run if group.right <= gutter])
-            ordered += _by_place([group for group in run if group.right > gutter])
+            ordered += _by_place([group for group in run if not group.left > gutter])  # also one without a place
+            ordered += _by_place([group for group in run if group.left > gutter])
     return ordered
 
 

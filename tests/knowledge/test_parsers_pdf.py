@@ -74,6 +74,23 @@ def test_columns_that_were_written_line_by_line_are_read_one_after_the_other() -
     assert parse_bytes(draw_pdf(draw), "pdf").text == "\n\n".join(" ".join(column) for column in rows)
 
 
+def test_text_upside_down_among_columns_is_read_too() -> None:
+    def draw(canvas: Canvas) -> None:
+        for column in (1, 0):
+            for row in range(3):
+                canvas.drawString(72 + 260 * column, 700 - 14 * row, f"column {column} row {row} of some length")
+        for y in (500, 560):
+            canvas.saveState()
+            canvas.translate(540, y)
+            canvas.rotate(180)
+            canvas.drawString(0, 0, f"Turned at {y}, to be read by someone opposite")
+            canvas.restoreState()
+
+    text = parse_bytes(draw_pdf(draw), "pdf").text
+    assert text.count("column") == 6 and text.index("column 0") < text.index("column 1")
+    assert all(f"Turned at {y}, to be read by someone opposite" in text for y in (500, 560))
+
+
 def test_a_table_is_read_by_rows_with_its_headers() -> None:
     def draw(canvas: Canvas) -> None:
         canvas.drawString(72, 740, "Charges for delivery are as follows.")
