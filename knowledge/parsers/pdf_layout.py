@@ -33,11 +33,7 @@ def is_item(text: str) -> bool:
 
 def build(pages: Sequence[Page], builder: TextBuilder) -> None:
     """Add the text of all pages to the builder, without repeated page headers and footers."""
-    repeated = _repeated(pages)
-    bodies = [
-        [line for index, line in enumerate(page.lines) if index not in dropped]
-        for page, dropped in zip(pages, repeated, strict=True)
-    ]
+    bodies = _bodies(pages)
     style = _Style([line for body in bodies for line in body])
     previous: Line | None = None  # the last line of a paragraph that may go on overleaf
     for number, body in enumerate(bodies, 1):
@@ -92,6 +88,15 @@ def _add_table(rows: list[list[str]], builder: TextBuilder, page: int) -> None:
     header = header_of(rows) if len({len(row) for row in rows}) == 1 else ()
     for row in rows:
         builder.add(row_text(row, () if row is header else header), "row", page)
+
+
+def _bodies(pages: Sequence[Page]) -> list[list[Line]]:
+    """The pages' lines without what is repeated; with it, where there is nothing else, as in a set of labels."""
+    bodies = [
+        [line for index, line in enumerate(page.lines) if index not in dropped]
+        for page, dropped in zip(pages, _repeated(pages), strict=True)
+    ]
+    return bodies if any(bodies) else [page.lines for page in pages]
 
 
 def _repeated(pages: Sequence[Page]) -> list[set[int]]:

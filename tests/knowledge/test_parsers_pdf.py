@@ -41,6 +41,11 @@ def test_repeated_headers_and_footers_are_dropped_but_repeated_text_is_not() -> 
     assert parse_bytes(data, "pdf").text == "\n\n".join(pages)
 
 
+def test_pages_with_nothing_but_the_same_line_are_not_empty() -> None:
+    data = make_pdf(["", "", ""], header="Ticket to the summit", footer="Page {page}")
+    assert parse_bytes(data, "pdf").text.count("Ticket to the summit") == 3
+
+
 def test_text_is_read_in_order_of_place_when_it_was_written_out_of_order() -> None:
     def draw(canvas: Canvas) -> None:
         for y, text in ((500, "Third paragraph."), (600, "Second paragraph."), (700, "First paragraph.")):
