@@ -17,6 +17,10 @@ from knowledge.parsers.pdf_shapes import Cell, Line, Page
 from knowledge.parsers.text import TextBuilder
 
 ENCRYPTED = "The PDF is protected by a password. Upload a version without one."
+SECURED = (
+    "The PDF is encrypted for certain readers only, by certificate or by rights management. "
+    "Upload a version without encryption."
+)
 NO_TEXT = (
     "The PDF has no text layer: its pages are pictures, as a scanner makes them. "
     "Upload a version with selectable text, for example after text recognition (OCR)."
@@ -54,11 +58,16 @@ def read(path: str, limits: Limits) -> Parsed:
     try:
         pages = list(_pages_by_pdfium(path, limits))
     except pypdfium2.PdfiumError as error:
-        if getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD:
-            raise ParseError(ENCRYPTED) from error
+        refusal = {raw.FPDF_ERR_PASSWORD: ENCRYPTED, raw.FPDF_ERR_SECURITY: SECURED}.get(error.err_code)
+        if refusal:
+            raise ParseError(refusal) from error
         pages = []
     if not any(page.lines for page in pages):
-        pages = list(_pages_by_pypdf(path, limits)) or pages
+        try:
+            pages = list(_pages_by_pypdf(path, limits)) or pages
+        except ParseError:
+            if not pages:  # else PDFium has seen them: without text, not damaged
+                raise
     builder = TextBuilder(limits)
     pdf_layout.build(pages, builder)
     if not builder.length:

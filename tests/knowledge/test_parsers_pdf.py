@@ -133,6 +133,18 @@ def test_a_scan_is_told_to_have_no_text_layer() -> None:
         parse_bytes(make_scan(2), "pdf")
 
 
+def test_encryption_for_certain_readers_is_told_as_such() -> None:
+    data = make_pdf(["Secret"]).replace(b"/Root", b"/Encrypt << /Filter /Adobe.PubSec /V 4 >> /Root")
+    with pytest.raises(ParseError, match="encrypted for certain readers"):
+        parse_bytes(data, "pdf")
+
+
+def test_a_damaged_scan_is_a_scan() -> None:
+    """PDFium has seen its pages; pypdf, which is asked for text then, fails."""
+    with pytest.raises(ParseError, match="no text layer"):
+        parse_bytes(make_scan().replace(b"startxref", b"         "), "pdf")
+
+
 def test_pypdf_reads_what_pdfium_refuses() -> None:
     """PDFium wants the trailer to name the root; pypdf looks for it among the objects."""
     data = make_pdf(["Read by the second reader"])
