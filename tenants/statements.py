@@ -22,6 +22,7 @@ from tenants.models import Client
 from tenants.scoping import ClientOwned, WrongClient, current_client, refuse_in_report
 
 Model = type[models.Model]
+ONE_MORE = object()  # in place of a new value in `update`: one more than the number there is
 
 
 def select(model: Model, names: Sequence[str], **where: Any) -> list[tuple[Any, ...]]:
@@ -74,22 +75,21 @@ def insert_many(model: type[ClientOwned], rows: Sequence[Mapping[str, Any]]) -> 
         pass
 
 
-def update(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> int:
-    """Change the rows that `where` describes; how many there were."""
+def update(model: Model, changes: Mapping[str, Any], **where: Any) -> int:
+    """Change the rows that `where` describes; how many there were. A foreign key is given as its loaded row."""
     with round_trips.waited_for():
         changed = update_unseen(model, changes, **where)
     return changed()
 
 
-def update_unseen(model: type[ClientOwned], changes: Mapping[str, Any], **where: Any) -> Callable[[], int]:
+def update_unseen(model: Model, changes: Mapping[str, Any], **where: Any) -> Callable[[], int]:
     """`update`; how many there were can be asked when the transaction has ended, and not before."""
     _refuse_write_once(model)
     _refuse_others(model, changes, _client())
-    if any(_is_reference(_field(model, name)) for name in changes):
-        raise NotImplementedError("foreign keys are changed by the ORM, which looks where they lead")
     conditions, values = _where(model, where)
-    assignments = ", ".join(f"{_quoted(_field(model, name).column)} = %s" for name in changes)
-    new = [_stored(_field(model, name), value) for name, value in changes.items()]
+    assigned = [_assignment(_field(model, name), value) for name, value in changes.items()]
+    assignments = ", ".join(assignment for assignment, _ in assigned)
+    new = [value for _, given in assigned for value in given]
     with _executed(f"UPDATE {_table(model)} SET {assignments} WHERE {conditions}", [*new, *values]) as cursor:
         now = cursor.rowcount  # closing a cursor forgets it
     return lambda: now if now >= 0 else cursor.rowcount  # below zero: under way
@@ -134,6 +134,19 @@ def _cursor() -> Any:
 
     connection.validate_no_broken_transaction()
     return Cursor(connection.connection)
+
+
+def _assignment(field: Any, value: Any) -> tuple[str, list[Any]]:
+    column = _quoted(field.column)
+    if value is ONE_MORE:
+        return f"{column} = {column} + 1", []
+    if _is_reference(field):
+        if not isinstance(value, ClientOwned):
+            raise NotImplementedError("foreign keys are changed by the ORM, which looks where they lead")
+        if value.client_id != _client():
+            raise WrongClient(f"{field.name} belongs to another client")
+        value = value.pk
+    return f"{column} = %s", [_stored(field, value)]
 
 
 def _where(model: Model, where: Mapping[str, Any]) -> tuple[str, list[Any]]:
@@ -225,8 +238,8 @@ def _refuse_others(model: Model, values: Mapping[str, Any], client_id: uuid.UUID
         raise WrongClient(f"{model.__name__} belongs to another client")
 
 
-def _refuse_write_once(model: type[ClientOwned]) -> None:
-    if model.write_once:
+def _refuse_write_once(model: Model) -> None:
+    if issubclass(model, ClientOwned) and model.write_once:
         raise NotImplementedError(f"{model.__name__} is never changed")
 
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import F
 from django.utils import timezone
 
 from billing import ledger
@@ -171,10 +170,10 @@ class Run:
         """
         version = self.version
         with client_scope(version.client_id):
-            Client.objects.filter(pk=version.client_id).update(knowledge_version=F("knowledge_version") + 1)
+            statements.update_unseen(Client, {"knowledge_version": statements.ONE_MORE})
             self.lease.write_in_scope(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
             replaced = statements.look_up(Document, "live", id=version.document_id)
-            Document.objects.filter(pk=version.document_id).update(live=version, updated=timezone.now())
+            statements.update_unseen(Document, {"live": version, "updated": timezone.now()}, id=version.document_id)
             # Nobody else has switched since the claim: no older version can once this one was uploaded.
             if replaced:
                 remains.leave(DocumentVersion.objects.defer("text").get(pk=replaced))

@@ -104,6 +104,22 @@ def test_changes_and_removals_are_of_this_client_alone(acme: Client, stranger: C
         ]
 
 
+def test_a_number_is_counted_up_and_a_loaded_row_referred_to(acme: Client, stranger: Client) -> None:
+    with client_scope(stranger.pk):
+        theirs = Document.objects.create(external_id="d")
+        theirs_version = DocumentVersion.objects.create(document=theirs, number=1, size=1)
+    with client_scope(acme.pk):
+        ours = Document.objects.create(external_id="d")
+        version = DocumentVersion.objects.create(document=ours, number=1, size=1)
+        assert statements.update(Client, {"knowledge_version": statements.ONE_MORE}) == 1
+        assert statements.update(Document, {"live": version, "title": "D"}, id=ours.pk) == 1
+        with pytest.raises(WrongClient):
+            statements.update(Document, {"live": theirs_version}, id=ours.pk)
+        assert list(Document.objects.values_list("live", "title")) == [(version.pk, "D")]
+    versions = [(c.name, Client.objects.get(pk=c.pk).knowledge_version - c.knowledge_version) for c in (acme, stranger)]
+    assert versions == [(acme.name, 1), (stranger.name, 0)]
+
+
 def test_rows_are_found_by_one_value_or_by_several(acme: Client, stranger: Client) -> None:
     wanted = [uuid.uuid4() for _ in range(3)]
     for client in (acme, stranger):
