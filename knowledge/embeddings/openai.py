@@ -28,14 +28,17 @@ from knowledge.embeddings.models import EmbeddingModel
 
 T = TypeVar("T")
 
-# OpenAI takes 2,048 texts and 300,000 tokens a request; a token has at least 2 bytes in nearly all text.
+# OpenAI takes 2,048 texts and 300,000 tokens a request; a token has at least 2 bytes in nearly all text (tables of
+# figures have 1.4).
 BATCH_TEXTS = 2_048
 BATCH_BYTES = 600_000
 IN_FLIGHT = 4
 REQUEST_SECONDS = 60.0
 PASSAGES_SECONDS = 240.0  # below the queue's own limit of 300 s for a job
 QUESTION_SECONDS = 5.0  # a visitor waits
-TOO_MUCH = (413, 422)  # other servers take fewer texts at once; halves are tried
+# Halves are tried then: a request has more tokens than OpenAI takes, or more texts than another server does.
+TOO_MANY_TOKENS = "max_tokens_per_request"
+TOO_MUCH = (413, 422)
 
 
 class OpenAiEmbedder:
@@ -92,7 +95,7 @@ class OpenAiEmbedder:
             status, answer, headers = await _post(session, body, deadline)
             if status == 200:
                 return _vectors(answer, len(texts), self.dimensions)
-            if status in TOO_MUCH and len(texts) > 1:
+            if (status in TOO_MUCH or _code(answer) == TOO_MANY_TOKENS) and len(texts) > 1:
                 half = len(texts) // 2
                 (first, some), (second, more) = [
                     await self._embed(session, part, deadline) for part in (texts[:half], texts[half:])

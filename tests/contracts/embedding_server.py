@@ -40,6 +40,7 @@ class Provider:
     most_in_flight: int = 0
     as_lists: bool = False
     most_texts: int = 2048
+    too_much: Bad = field(default_factory=lambda: Bad(413, {"error": {"message": "batch too large"}}))
     delay: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -105,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         if bad is None and len(texts) > self.server.provider.most_texts:
-            bad = Bad(413, {"error": {"message": "batch too large"}})
+            bad = self.server.provider.too_much
         body = good_answer(texts, self.server.provider.as_lists) if bad is None or bad.body is None else bad.body
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(bad.status if bad else 200)

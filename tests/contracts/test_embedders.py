@@ -130,7 +130,16 @@ def test_batches_are_filled_several_are_in_flight_and_order_is_kept(
     assert ["a long text " * 10] in [r["input"] for r in provider.requests]
 
 
-def test_a_server_that_takes_fewer_texts_gets_halves(provider: Provider) -> None:
+@pytest.mark.parametrize(
+    "too_much",
+    [
+        Bad(413, {"error": {"message": "batch too large"}}),
+        Bad(400, {"error": {"message": "Requested 430000 tokens", "code": "max_tokens_per_request"}}),
+    ],
+    ids=["another server", "OpenAI"],
+)
+def test_a_server_that_takes_fewer_texts_gets_halves(provider: Provider, too_much: Bad) -> None:
+    provider.too_much = too_much
     provider.most_texts = 2
     texts = [f"text {n}" for n in range(9)]
     vectors, tokens = openai.OpenAiEmbedder(MODEL).embed_passages(texts)
