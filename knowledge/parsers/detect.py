@@ -1,11 +1,12 @@
 """What a file is, by its content. Runs in the request, so it looks at signatures and directories only."""
 
 import io
+import re
 import zipfile
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from knowledge.parsers.encodings import wide_encoding
+from knowledge.parsers.encodings import escaped_encoding, wide_encoding
 
 if TYPE_CHECKING:
     from tenants.errors import ApiError
@@ -35,6 +36,7 @@ SIGNATURES = (
 )
 SAMPLE = 65536
 PDF_HEADER_WITHIN = 1024  # readers accept a PDF whose header follows other bytes, up to here
+_LATE_HEADER = re.compile(rb"[\r\n]%PDF-\d")
 MAX_ZIP_ENTRIES = 2000
 MAX_EXTENSION = 10  # characters
 
@@ -70,8 +72,11 @@ def _content(data: bytes) -> str:
             return name
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_content(data)
-    if data[:PDF_HEADER_WITHIN].lstrip(b"\xef\xbb\xbf\0\r\n\t ").startswith(b"%PDF-"):
+    head = data[:PDF_HEADER_WITHIN]
+    if head.lstrip(b"\xef\xbb\xbf\0\r\n\t ").startswith(b"%PDF-"):
         return "pdf"
+    if _LATE_HEADER.search(head) and data[-PDF_HEADER_WITHIN:].rstrip(b"\0\r\n\t ").endswith(b"\n%%EOF"):
+        return "pdf"  # after the commands of a printer, or of a mail
     return "text" if _is_text(data[:SAMPLE]) else "binary data"
 
 
@@ -94,7 +99,7 @@ def _zip_content(data: bytes) -> str:
 
 def _is_text(sample: bytes) -> bool:
     """Hardly any control characters, in whatever encoding the sample seems to be."""
-    if encoding := wide_encoding(sample):
+    if encoding := wide_encoding(sample) or escaped_encoding(sample):
         text = sample.decode(encoding, "ignore")
         return sum(character < " " and not character.isspace() for character in text) <= 0.02 * len(text)
     controls = sum(sample.count(bytes([code])) for code in (*range(9), *range(14, 27), *range(28, 32), 127))

@@ -13,7 +13,8 @@ _WIDE_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_ESCAPES = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp"))  # both are ASCII but for these
+_ESCAPES = ((b"\x1b$)C", "iso2022_kr"), (b"\x1b$", "iso2022_jp"))
+_HIGH_BYTES = (*range(9), 14, 48)  # that begin UTF-16 characters of alphabets: Latin 0 to Arabic 6, Thai 14, kana 48
 SAMPLE = 65536
 _ASCII = bytes(range(0x80))
 _WITHIN_CHARACTERS = bytes(range(0x30, 256))  # the bytes that may be a part of a character of several
@@ -28,7 +29,7 @@ def decode(data: bytes) -> str:
     if encoding:
         return data.decode(encoding, "replace").removeprefix("\ufeff")
     data = data.replace(b"\0", b"")
-    for encoding in (*(name for escape, name in _ESCAPES if escape in sample), "utf-8"):
+    for encoding in filter(None, (escaped_encoding(sample), "utf-8")):
         try:
             return data.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError:
@@ -65,6 +66,11 @@ def _is_latin(text: str) -> bool:
     return latin >= len(letters) / 2
 
 
+def escaped_encoding(sample: bytes) -> str | None:
+    """An encoding that is ASCII but for what stands between its escape sequences; None for others."""
+    return next((encoding for escape, encoding in _ESCAPES if escape in sample), None)
+
+
 def wide_encoding(sample: bytes) -> str | None:
     """UTF-16 or UTF-32, told by a mark or by where the NUL bytes are; None for other encodings."""
     for mark, encoding in _WIDE_MARKS:
@@ -77,12 +83,10 @@ def wide_encoding(sample: bytes) -> str | None:
         return "utf-32-le"
     if min(quarters[:2]) > 0.9:
         return "utf-32-be"
-    even, odd = (_share_of_high_bytes(sample[i::2]) for i in (0, 1))
-    if max(even, odd) < 0.6 or min(even, odd) > 0.1:
-        return None
-    return "utf-16-le" if odd > even else "utf-16-be"
-
-
-def _share_of_high_bytes(half: bytes) -> float:
-    """Of the bytes that begin UTF-16 characters of alphabets: Latin 0 to Arabic 6, Thai 14, kana 48."""
-    return sum(half.count(byte) for byte in (*range(9), 14, 48)) / max(len(half), 1)
+    for codes in ((0,), _HIGH_BYTES):  # of Latin letters and figures first: the figure 0 is a high byte of kana
+        even, odd = (
+            sum(half.count(code) for code in codes) / max(len(half), 1) for half in (sample[::2], sample[1::2])
+        )
+        if max(even, odd) >= 0.6 and min(even, odd) <= 0.1:
+            return "utf-16-le" if odd > even else "utf-16-be"
+    return None

@@ -17,6 +17,12 @@ def test_delimiter_and_encoding_are_found(delimiter: str, encoding: str) -> None
     assert [block.kind for block in parsed.blocks] == ["row"] * 3
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_figures_in_utf16_without_a_mark_are_read(encoding: str) -> None:
+    data = "Time,Price\n10:00,100.00\n".encode(encoding)
+    assert parse_bytes(data, "csv").text == "Time: 10:00; Price: 100.00"
+
+
 def test_excels_separator_line_is_obeyed_and_left_out() -> None:
     assert parse_bytes(b"sep=;\r\nname;price\r\nboots;1,5\r\n", "csv").text == "name: boots; price: 1,5"
 

@@ -23,6 +23,9 @@ def test_a_file_that_is_what_it_says_passes(declared: str) -> None:
 def test_text_in_any_encoding_passes() -> None:
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis"):
         check_type("Grüße, 世界".encode(encoding, "ignore"), "txt", "x.txt")
+    check_type("역사적 예수 연구자들은 복음".encode("iso2022_kr"), "txt", "x.txt")
+    for encoding in ("utf-16-le", "utf-16-be"):
+        check_type("Time,Bid\r\n07/19/2015 21:00:15,1.08300\r\n".encode(encoding) * 20, "csv", "x.csv")
     check_type(b"text with a stray \0 in it", "txt", "x.txt")
     check_type(b"PK is what a ZIP begins with, a PDF with %PDF-1.7", "txt", "x.txt")
 
@@ -39,6 +42,7 @@ def test_a_dot_in_a_title_is_no_extension() -> None:
         (GOOD["pdf"], "docx", "x.docx"),
         (GOOD["docx"], "pdf", "x.pdf"),
         (GOOD["pdf"], "txt", "x.txt"),
+        (b"commands of a printer\n" + GOOD["pdf"], "txt", "x.txt"),
         (GOOD["docx"], "csv", "x.csv"),
         (GOOD["txt"], "pdf", "x.pdf"),
         (GOOD["txt"], "docx", "x.docx"),
