@@ -47,13 +47,20 @@ def _damaged_utf8(data: bytes) -> str | None:
 
 
 def _narrow_encoding(data: bytes) -> str:
+    for sample in _samples(data):
+        best = from_bytes(sample).best()
+        if best is not None and not _is_latin(str(best)):
+            return best.encoding
+    return latin_encoding(data[:SAMPLE])
+
+
+def _samples(data: bytes) -> list[bytes]:
+    """The beginning; half a character at its end would rule its encoding out, so several where that can't be told."""
     sample = data[:SAMPLE]
-    if len(data) > SAMPLE:  # half a character at its end would rule its encoding out
-        sample = sample.rstrip(_WITHIN_CHARACTERS) or data
-    best = from_bytes(sample).best()
-    if best is None or _is_latin(str(best)):
-        return latin_encoding(sample)
-    return best.encoding
+    if len(data) <= SAMPLE:
+        return [sample]
+    whole = sample.rstrip(_WITHIN_CHARACTERS)
+    return [whole] if len(whole) > SAMPLE // 2 else [sample[: SAMPLE - cut] for cut in range(4)]
 
 
 def _is_latin(text: str) -> bool:

@@ -26,8 +26,10 @@ def test_where_a_sample_of_a_long_text_ends_does_not_matter(encoding: str) -> No
     text = next(text for name, text in SAMPLES if name == encoding)
     long = text * (SAMPLE // len(text))
     assert len(long.encode(encoding)) > SAMPLE
-    for shift in ("", "a"):
+    for shift in (" ", "a ", "a"):
         assert decode((shift + long).encode(encoding)) == shift + long
+    unbroken = "".join(letter for letter in long if letter > "\x7f") * 2
+    assert decode(unbroken.encode(encoding)) == unbroken
 
 
 def test_utf8_with_a_few_broken_bytes_is_still_utf8() -> None:
