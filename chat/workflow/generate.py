@@ -50,15 +50,20 @@ async def _write(run: Run, state: State) -> None:
                 if answer.full:
                     break
         run.say(pieces.push(answer.finish()) + pieces.flush())
-        if stream.stop == "refusal" and not run.result.text:  # as the offline answerer refuses, too
+        if not run.result.text.strip():  # refused without a word, as the offline answerer does, or nothing but marks
             say_ready(run, no_answer(state["language"], client))
     finally:
         run.result.sources = answer.sources()
         run.result.model = stream.model
         run.result.usage = stream.usage if stream.reached_model else None
     run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED
-    if state["cache_key"] and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
+    if _is_for_everybody(prompt, state) and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
         await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources}, run)
+
+
+def _is_for_everybody(prompt: llms.Prompt, state: State) -> bool:
+    """May the answer be remembered? What was written with a conversation in sight may speak of it."""
+    return bool(state["cache_key"]) and not prompt.history
 
 
 def _characters(prompt: llms.Prompt) -> int:

@@ -48,6 +48,16 @@ async def test_an_erased_visitor_is_forgotten_and_no_other(
     assert [await cached(acme_key), await cached(acme_key, "May I return boots?")] == [True, False]
 
 
+async def test_what_was_written_with_a_conversation_in_sight_is_not_told_to_others(
+    alone: None, acme_key: str, provider: LlmServer
+) -> None:
+    mine = str(uuid.uuid4())
+    assert await cached(acme_key, "My name is Ann. May I return boots?", mine) is False
+    assert await cached(acme_key, "Can boots be returned?", mine) is False
+    assert [await cached(acme_key), await cached(acme_key)] == [False, True]
+    assert await cached(acme_key, "Can boots be returned?", mine) is True
+
+
 async def test_the_oldest_answers_and_those_whose_time_is_over_are_forgotten(
     alone: None, acme_key: str, provider: LlmServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
