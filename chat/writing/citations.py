@@ -18,16 +18,24 @@ from chat.writing.support import crude, support
 if TYPE_CHECKING:
     from knowledge.search import Passage
 
-# [1]  [1, 3]  [2-4]  [^1]  [2#5]  [Passage 2]  【1】  【1†source】
-_NUMBERS = r"\d{1,3}(?:#\d{1,4})?"
-_WORDS = r"(?:\^|passages?|sources?|search results?|results?|quellen?|fuentes?)"
-_SEVERAL = rf"{_NUMBERS}(?:\s?(?:[,;&–-]|,? and)\s?{_NUMBERS}){{0,9}}"
-_MARK = re.compile(
-    rf"([ \t]*)[\[【]\s?(?:{_WORDS})?[ \t#.:]{{0,2}}({_SEVERAL})(?:†[^\]】\n]{{0,20}})?\s?[\]】]",
-    re.I,
+# [1]  [1, 3]  [2-4]  [^1]  [2#5]  [Passage 2]  [Quelle 1, Quelle 3]  [cite: 1]  [[1]]  \[1\]  【1】  【1†source】
+_NUMBER = r"\d{1,3}(?:#\d{1,4})?"
+_WORDS = (
+    "passages?|sources?|search results?|results?|documents?|docs?|references?|refs?|citations?|cite|"
+    "quellen?|passagen?|abschnitte?|dokumente?|fuentes?|pasajes?|documentos?|fontes?|bronn?en?"
 )
-_OPENED = re.compile(r"[\[【][^\]】\n]{0,12}$")
-_LONGEST_MARK = 60  # characters that are held back while they may still become a mark
+_LABEL = rf"(?:\^|{_WORDS})?[ \t#.:]{{0,2}}"
+_TO = r"[–—-]|\b(?:to|bis)\b"
+_NEXT = rf"(?:\s?[,;&、，]\s?(?:and\s|und\s)?|\s?(?:{_TO})\s?|\s(?:and|und|et|y|e|en)\s)"
+_SEVERAL = rf"{_NUMBER}(?:{_NEXT}{_LABEL}{_NUMBER}){{0,9}}"
+_MARK = re.compile(
+    rf"([ \t]*)(\[(?=\[))?\\?[\[【［]\s?{_LABEL}({_SEVERAL})(?:†[^\]】\n]{{0,20}})?\s?\\?[\]】］](?(2)\])", re.I
+)
+_PART = re.compile(rf"({_NUMBER})|{_TO}", re.I)
+_OPENING = re.compile(r"[\[【［\\]")
+_LONGEST_MARK = 80  # characters that are held back while they may still become a mark
+_BEGUN = re.compile(rf"\\?(?:\[?\\?[\[【［][^\[\]【】［］]{{0,{_LONGEST_MARK}}}|\[\[[^\[\]]{{0,{_LONGEST_MARK}}}\]|)\Z")
+_OPENED = re.compile(r"[\[【［][^\]】］\n]{0,12}$")
 _CLAIM = 400  # characters before a mark in which its claim stands
 PROVIDER_SAYS = 2.0  # above every support that we find ourselves
 REPEATS = 0.6  # support from which on a sentence says the same as another
@@ -98,10 +106,14 @@ class Citations:
         out: list[str] = []
         position = 0
         for match in _MARK.finditer(text):
+            if match.end() - match.end(1) > _LONGEST_MARK:
+                continue
             self._out(out, text[position : match.start()])
-            marks = self._marks(match.group(2))
+            marks = self._marks(match.group(3))
             space = match.group(1) or self._space
-            if not marks and not self._shown.endswith("<"):  # "< [9]b" must not turn into "<b"
+            if not marks and self._shown.endswith("<"):
+                space = space or " "  # "<[9]b" must not turn into "<b"
+            elif not marks:
                 self._space, space = space, ("," if _OPENED.search(self._shown) else "")  # nor "[1[9]]" into a mark
             out += [space, marks]
             position = match.end()
@@ -154,23 +166,28 @@ class Citations:
 
 def _safe_end(text: str) -> int:
     """Up to where `text` can't be the beginning of a mark (or of the white space before one)."""
-    opening = max(text.rfind("[", -_LONGEST_MARK), text.rfind("【", -_LONGEST_MARK))
     end = len(text)
-    if opening >= 0 and "]" not in text[opening:] and "】" not in text[opening:]:
-        end = opening
+    if _OPENING.search(text, max(0, end - _LONGEST_MARK - 2)):
+        found = _BEGUN.search(text, max(0, end - _LONGEST_MARK - 2))
+        end = found.start() if found else end
     while end > 0 and text[end - 1] in " \t":
         end -= 1
     return end
 
 
 def _parsed(numbers: str) -> list[tuple[int, int | None]]:
+    """The passages of "1, 3" or "2-4", and the sentence of "2#5"."""
     found: list[tuple[int, int | None]] = []
-    for part in re.split(r"[,;&]|and", numbers):
-        ends = [_number(end) for end in re.split(r"[–-]", part) if end.strip()]
-        if len(ends) == 2 and ends[0][0] < ends[1][0] <= ends[0][0] + 10:
-            found.extend((number, None) for number in range(ends[0][0], ends[1][0] + 1))
-        else:
-            found.extend(ends)
+    to = False
+    for part in _PART.finditer(numbers):
+        if not part[1]:
+            to = True
+            continue
+        number = _number(part[1])
+        if to and found and found[-1][0] < number[0] <= found[-1][0] + 10:
+            found += [(between, None) for between in range(found[-1][0] + 1, number[0])]
+        found.append(number)
+        to = False
     return found
 
 

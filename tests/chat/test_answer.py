@@ -104,6 +104,12 @@ ALPHABET = st.sampled_from(
         "[9]",
         "<!--",
         "[2#0]",
+        "［",
+        "］",
+        "[[1]]",
+        "[[",
+        "\\[9\\]",
+        "[Passage 1, ",
         "\u202e",
     ]
 )
@@ -115,6 +121,8 @@ ALPHABET = st.sampled_from(
 @example("!<b>[x](http://e.x)", [])
 @example("[y]![](x)(javascript:x)", [])
 @example("[<b>9</b>]", [])
+@example("<［9］b>", [])
+@example("<\\[9\\]script>", [])
 def test_no_cut_and_no_nesting_lets_anything_through(raw: str, cuts: list[int]):
     edges = sorted({0, len(raw), *(min(cut, len(raw)) for cut in cuts)})
     pieces = [raw[a:b] for a, b in pairwise(edges)]

@@ -57,6 +57,13 @@ def test_a_source_has_the_contract_s_shape_and_quotes_the_sentence_that_carries_
         ("A [1 and 2].", "A [1][2].", ["doc-0", "doc-1"]),
         ("A [^2] and 【3】 and 【1†source】.", "A [1] and [2] and [3].", ["doc-1", "doc-2", "doc-0"]),
         ("A [Passage 2].", "A [1].", ["doc-1"]),
+        ("A [Passage 2, Passage 3].", "A [1][2].", ["doc-1", "doc-2"]),
+        ("A [cite: 1, 3] b [citation:2].", "A [1][2] b [3].", ["doc-0", "doc-2", "doc-1"]),
+        ("A [Quelle 1 und 3]. B [Fuentes 1 y 2].", "A [1][2]. B [1][3].", ["doc-0", "doc-2", "doc-1"]),
+        ("A [1 to 3]. B [2 bis 3]. C [1—2].", "A [1][2][3]. B [2][3]. C [1][2].", ["doc-0", "doc-1", "doc-2"]),
+        (r"A [[2]] and \[1\] and ［3］.", "A [1] and [2] and [3].", ["doc-1", "doc-0", "doc-2"]),
+        ("A [[2] b [see [1]].", "A [[1] b [see [2]].", ["doc-1", "doc-0"]),
+        (r"A [[9]] and \[9\] and ［9］.", "A and and.", []),
         ("A [2#0][2#1].", "A [1][1].", ["doc-1"]),
         ("A [9]. B [4][1].", "A. B [1].", ["doc-0"]),
         ("In [2024] and [x] and a[i] and [1", "In [2024] and [x] and a[i] and [1", []),
@@ -72,6 +79,15 @@ def test_a_mark_is_never_let_out_in_halves():
     citations = Citations(PASSAGES)
     out = [citations.feed(piece) for piece in ["Shoes ", "[", "1", "]", " and [", "2", "0", "0", "] x"]]
     assert [piece for piece in out if piece] == ["Shoes", " [1]", " and", " x"]
+
+
+@pytest.mark.parametrize("mark", ["[1]", "[[1]]", r"\[1\]", "【1†source】", "［1］", "[Passage 1, Passage 1]", "[9]"])
+def test_a_mark_in_single_letters_is_the_mark_as_a_whole(mark: str):
+    text = f"Within 30 days {mark}, or later {mark}. See [x] and a\\b."
+    citations = Citations(PASSAGES)
+    whole = citations.feed(text) + citations.finish()
+    assert cited(text)[0] == whole
+    assert "Passage" not in whole and whole.endswith("See [x] and a\\b.")
 
 
 def test_the_mark_may_stand_after_the_full_stop():
