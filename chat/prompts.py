@@ -185,7 +185,7 @@ def _search_result(number: int, passage: "Passage", fence: str) -> dict[str, Any
     """Block 0 opens the fence, block n is the passage's sentence n - 1, the last one closes the fence."""
     texts = [clean(passage.text[start:end], fence) for start, end in sentences(passage.text)]
     opening = f"{_opening(fence, f'passage {number}')}\n{_heading(passage, fence)}\n"
-    blocks = [opening, *(text or "-" for text in texts), f"{fence}>>>"]
+    blocks = [opening, *(text if text.strip() else "-" for text in texts), f"{fence}>>>"]  # a blank one is refused
     return {
         "type": "search_result",
         "source": f"passage-{number}",

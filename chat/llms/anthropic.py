@@ -26,6 +26,7 @@ STOPS = {
     "model_context_window_exceeded": "length",
     "refusal": "refusal",
 }
+INPUT_TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 # The table of models knows the dates and says so once at start; the SDK would repeat it for every request.
 warnings.filterwarnings("ignore", message="The model '.*' is deprecated", category=DeprecationWarning)
 
@@ -46,6 +47,7 @@ def _client() -> anthropic.AsyncAnthropic:
 class AnthropicCall:
     def __init__(self, tally: Tally):
         self._tally = tally
+        self._input: dict[str, int] = {}  # tokens, by INPUT_TOKENS
         self._cited: dict[int, int] = {}  # passage number -> first cited sentence, of the open text block
 
     def open(self) -> AbstractAsyncContextManager[Any]:
@@ -97,13 +99,13 @@ class AnthropicCall:
         return marks
 
     def _input_usage(self, usage: dict[str, Any]) -> None:
-        """`input_tokens` leaves out what was read from or written to the cache. message_delta may repeat none of it."""
-        if usage.get("input_tokens") is None:
-            return
-        tally = self._tally
-        tally.cache_read_tokens = usage.get("cache_read_input_tokens") or 0
-        tally.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
-        tally.prompt_tokens = int(usage["input_tokens"]) + tally.cache_read_tokens + tally.cache_write_tokens
+        """`input_tokens` leaves out what was read from or written to the cache. message_delta may repeat some of it."""
+        self._input |= {name: int(usage[name]) for name in INPUT_TOKENS if usage.get(name) is not None}
+        if "input_tokens" in self._input:
+            tally = self._tally
+            tally.prompt_tokens = sum(self._input.values())
+            tally.cache_read_tokens = self._input.get("cache_read_input_tokens", 0)
+            tally.cache_write_tokens = self._input.get("cache_creation_input_tokens", 0)
 
     def translate(self, error: Exception) -> LlmError | None:
         if isinstance(error, anthropic.APIStatusError):

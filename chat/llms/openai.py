@@ -53,7 +53,7 @@ class OpenAiCall:
 
     def read(self, event: dict[str, Any]) -> str:
         tally = self._tally
-        if "error" in event:
+        if event.get("error"):
             raise LlmError(transient=True, detail=f"error event: {code_of(event['error'])}")
         if usage := event.get("usage"):
             tally.prompt_tokens = int(usage["prompt_tokens"])
@@ -64,7 +64,7 @@ class OpenAiCall:
         if not event["choices"]:
             return ""
         choice = event["choices"][0]
-        delta = choice["delta"]
+        delta = choice.get("delta") or {}
         if reason := choice.get("finish_reason"):
             tally.stop = tally.stop or STOPS.get(reason, "end")
         if delta.get("refusal"):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from tenants.errors import CODE, cause_of
 log = logging.getLogger(__name__)
 TRIES = 3
 FIRST_BACK_OFF = 0.5  # seconds; doubles with each try
+NO_MODEL = re.compile(r"\bmodel_(?:not_found|decommissioned|deprecated|retired)\b")  # codes of OpenAI and its kin
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
 
 
@@ -102,7 +104,7 @@ def _read(call: Call, data: bytes, tally: Tally) -> str:
         return ""
     try:
         event = json.loads(data)
-        tally.begun = tally.begun or "error" not in event
+        tally.begun = tally.begun or not event.get("error")
         return call.read(event)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         if tally.stop:
@@ -142,9 +144,10 @@ class EventLines:
 
 
 def from_status(status: int, headers: Any, body: Any, detail: str) -> LlmError:
-    """What a provider's error status means: 408, 409, 429 and 5xx (529: overloaded) pass; a 404 of a model stays."""
+    """What a provider's error status means: 408, 409, 429 and 5xx (529: overloaded) pass; a missing model stays."""
     transient = status in (408, 409, 429) or status >= 500
-    gone = status == 404 and "model" in json.dumps(body, default=str)
+    said = json.dumps(body, default=str)
+    gone = (status in (404, 410) and "model" in said) or (status == 400 and bool(NO_MODEL.search(said)))
     return LlmError(transient=transient, retry_after=_seconds(headers.get("retry-after")), gone=gone, detail=detail)
 
 

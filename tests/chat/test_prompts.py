@@ -151,6 +151,12 @@ def test_a_search_result_s_blocks_are_the_passage_s_sentences_between_two_fences
     ]
 
 
+def test_no_block_of_a_search_result_is_blank():
+    prompt = prompts.build(Client(name="Acme"), "?", [passage("\u200b \u200b\n- \u2060\u3000\u2060\nOne is here.")])
+    block = prompts.anthropic_messages(prompt, native=True)[-1]["content"][0]
+    assert [each["text"] for each in block["content"]][1:-1] == ["-", "-", "One is here."]
+
+
 def test_what_does_not_fit_in_a_small_context_is_left_out_oldest_turns_first():
     history = [
         Turn("visitor", "old " * 400),

@@ -211,6 +211,15 @@ async def test_anthropic_citations_become_marks_at_the_end_of_their_text_block(s
     assert found == ["Within 30 days", ".", "[1#0]", " In ", "Köln.", "[2#0]", " Bye."]
 
 
+async def test_what_anthropic_does_not_repeat_at_the_end_stays_as_it_was_said(server: LlmServer, prompt: Any):
+    usage = {"input_tokens": 100, "cache_read_input_tokens": 1200, "cache_creation_input_tokens": 300}
+    *events, _, stop = anthropic_events(["a"], usage=usage)
+    last = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    server.script([*events, sse({**last, "usage": {"input_tokens": 100, "output_tokens": 5}}, "message_delta"), stop])
+    _, stream = await drained(prompt, "claude-sonnet-5-5")
+    assert stream.usage == llms.Usage("claude-sonnet-5-5", 1600, 5, cache_read_tokens=1200, cache_write_tokens=300)
+
+
 # --- what is sent ---------------------------------------------------------------------------------------
 
 
@@ -418,6 +427,17 @@ async def test_a_model_that_its_maker_withdrew_is_replaced_by_its_successor(serv
     assert found.id == "claude-sonnet-5-5"
 
 
+@pytest.mark.parametrize("code", [400, 404, 410])
+async def test_openai_s_ways_of_saying_that_a_model_is_gone(server: LlmServer, prompt: Any, code: int):
+    error = {"message": "The model `gpt-4o-mini` has been deprecated", "type": "invalid_request_error", "param": None}
+    server.script(
+        status(code, body={"error": {**error, "code": "model_not_found"}}), Reply(openai_events(["ok"])), status(400)
+    )
+    pieces, stream = await drained(prompt, "gpt-4o-mini")
+    assert (pieces, stream.model.id) == (["ok"], "gpt-6-luna")
+    assert (await failed(prompt, "gpt-6-luna"))[2].model.id == "gpt-6-luna"  # a bad request says nothing of the model
+
+
 @pytest.mark.parametrize("down", [[status(500)] * wire.TRIES, [status(429, retry_after=60)]])
 async def test_the_other_provider_answers_only_where_the_operator_allowed_it(
     server: LlmServer, prompt: Any, settings: Any, down: list[Reply]
@@ -466,6 +486,14 @@ async def test_a_server_that_sends_no_usage_is_estimated(server: LlmServer, prom
     _, stream = await drained(prompt, "llama3.2")
     assert stream.usage == llms.Usage("llama3.2", stream.usage.prompt_tokens, 3, exact=False)
     assert 1000 < stream.usage.prompt_tokens < 2000
+
+
+async def test_a_server_that_says_that_there_is_no_error_or_nothing_is_understood(server: LlmServer, prompt: Any):
+    say = {"error": None, "choices": [{"index": 0, "delta": {"content": "Thirty"}, "finish_reason": None}]}
+    end = {"error": None, "choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]}
+    server.script([sse(say), sse(end), b"data: [DONE]\n\n"])
+    pieces, stream = await drained(prompt, "llama3.2")
+    assert (pieces, stream.stop) == (["Thirty"], "end")
 
 
 @pytest.mark.parametrize(
