@@ -6,6 +6,7 @@ holds) and `answerable` (yes or no; yes where it is left out).
 
 import csv
 import io
+import itertools
 import statistics
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from chat.workflow.preview import Preview, preview
 from tenants.errors import ApiError
 from tenants.models import Client
 
-NO = {"no", "n", "false", "0", "nein", "non"}
+YES = {"", "yes", "y", "true", "1", "ja", "j", "oui", "sí", "si", "sim"}
+NO = {"no", "n", "false", "0", "nein", "non", "não"}
 DEPTHS = (1, 3, 5)
 
 
@@ -113,21 +115,33 @@ def write_cases(cases: Iterable[Case]) -> str:
 
 
 def read_cases(lines: Iterable[str]) -> list[Case]:
-    """The cases of a CSV; ValueError names what is wrong and where."""
-    rows = csv.DictReader(lines)
-    if "question" not in (rows.fieldnames or ()):
+    """The cases of a CSV with commas, semicolons or tabs; ValueError names what is wrong and where."""
+    lines = iter(lines)
+    header = next(lines, "")
+    rows = csv.DictReader(itertools.chain([header], lines), delimiter=max(",;\t", key=header.count))
+    rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    if "question" not in rows.fieldnames:
         raise ValueError("The first line must name the columns: question, expected, answerable.")
-    cases = []
-    for number, row in enumerate(rows, 2):
-        question = (row.get("question") or "").strip()
-        if not question:
-            raise ValueError(f"Line {number} has no question.")
-        answerable = (row.get("answerable") or "yes").strip().lower() not in NO
-        expected = (row.get("expected") or "").strip()
-        if answerable and not expected:
-            raise ValueError(f"Line {number} doesn't say which document or words are expected.")
-        cases.append(Case(question, expected, answerable))
+    try:
+        cases = [_case(row, rows.line_num) for row in rows]
+    except csv.Error as error:
+        raise ValueError(f"Line {rows.line_num + 1} can't be read: {error}.") from error
+    if not cases:
+        raise ValueError("The file holds no questions.")
     return cases
+
+
+def _case(row: dict[Any, Any], line: int) -> Case:
+    if None in row:
+        raise ValueError(f"Line {line} has more cells than the first one: a text with commas needs quotes around it.")
+    question, expected, answerable = ((row.get(column) or "").strip() for column in COLUMNS)
+    if not question:
+        raise ValueError(f"Line {line} has no question.")
+    if answerable.lower() not in YES | NO:
+        raise ValueError(f"Line {line}: answerable is yes or no, not “{answerable}”.")
+    if answerable.lower() in YES and not expected:
+        raise ValueError(f"Line {line} doesn't say which document or words are expected.")
+    return Case(question, expected, answerable.lower() in YES)
 
 
 async def run(client: Client, cases: Sequence[Case]) -> AsyncIterator[Outcome]:

@@ -75,11 +75,42 @@ def test_evaluate_counts_finds_citations_and_refusals(informed: Client, tmp_path
         ("query\nx\n", "The first line must name the columns"),
         ("question,expected\n,doc\n", "Line 2 has no question"),
         ("question,expected\nHow?,\n", "Line 2 doesn't say which document or words are expected"),
+        ("", "The first line must name the columns"),
+        ("question,expected,answerable\n", "The file holds no questions"),
+        ("question,expected,answerable\nHow?,doc,perhaps\n", "Line 2: answerable is yes or no, not “perhaps”"),
+        ("question,expected\nHow long, please?,doc\n", "Line 2 has more cells than the first one"),
+        ("question,expected\nHow\0,doc\nHow\rlong?,doc\n", "Line 3 can't be read"),
     ],
 )
 def test_a_set_that_says_too_little_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        read_cases(text.splitlines())
+        read_cases(text.split("\n"))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+def test_a_set_as_a_spreadsheet_saves_it_is_read(delimiter: str, tmp_path: Path) -> None:
+    text = "\r\n".join(
+        [" Question,EXPECTED,Answerable".replace(",", delimiter), f'How?{delimiter}"30, or 60; days"{delimiter}ja', ""]
+    )
+    text += f"Who?{delimiter}{delimiter}Nein\r\n"
+    assert read_cases(text.splitlines(keepends=True)) == [
+        Case("How?", "30, or 60; days", True),
+        Case("Who?", "", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [(b"\xff\xfeq\0u\0", "not in UTF-8"), (b"", "must name the columns"), (None, "No such file")],
+)
+def test_a_file_that_is_no_set_is_told_in_a_sentence(
+    acme: Client, tmp_path: Path, data: bytes | None, complaint: str
+) -> None:
+    file = tmp_path / "questions.csv"
+    if data is not None:
+        file.write_bytes(data)
+    with pytest.raises(CommandError, match=complaint):
+        run("evaluate", "--client", str(acme.pk), str(file))
 
 
 def test_answerable_is_yes_where_it_is_left_out() -> None:

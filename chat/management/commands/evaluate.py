@@ -30,6 +30,8 @@ class Command(BaseCommand):
         try:
             with questions.open(encoding="utf-8-sig", newline="") as lines:
                 cases = evaluation.read_cases(lines)
+        except UnicodeDecodeError as error:
+            raise CommandError("The file is not in UTF-8. Save it as “CSV UTF-8”.") from error
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
         outcomes = asyncio.run(self._asked(client_named(client), cases))
