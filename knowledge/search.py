@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from knowledge import metrics
+from knowledge.concepts import only_concepts
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.models import Ranking, model_of
 from knowledge.models import Chunk, Document, DocumentVersion
@@ -83,7 +84,7 @@ async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.U
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
     ranking = model_of(store.model).ranking
-    return rank(candidates, ranking), ranking
+    return rank(candidates, ranking, certain=only_concepts(question)), ranking
 
 
 async def _store(client_id: uuid.UUID) -> VectorStore:
@@ -91,10 +92,20 @@ async def _store(client_id: uuid.UUID) -> VectorStore:
     return VectorStore.for_client(client_id, model)
 
 
-def rank(candidates: Sequence[Candidate], ranking: Ranking) -> list[tuple[uuid.UUID, float]]:
-    """Ids with their scores, best first, equals in the order of their ids."""
-    scored = [(c.id, ranking.score(c.dense, c.sparse, c.coverage)) for c in candidates]
-    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
+def rank(candidates: Sequence[Candidate], ranking: Ranking, *, certain: bool = False) -> list[tuple[uuid.UUID, float]]:
+    """Ids with their scores, best first, equals in the order of their ids.
+
+    `certain`: the question is one of a shop or a help desk by all its words ("Opening hours?"), so that whatever
+    speaks of that is on its topic, however little it resembles so short a question.
+    """
+    scored = []
+    for c in candidates:
+        score = ranking.score(c.dense, c.sparse, c.coverage)
+        if certain and c.coverage > 0:
+            score = max(score, ranking.threshold)
+        scored.append((score, ranking.relevance(c.dense, c.sparse, c.coverage), c.id))
+    # What was lifted to the threshold has one score, and is told apart by its relevance.
+    return [(id, score) for score, _, id in sorted(scored, key=lambda each: (-each[0], -each[1], each[2]))]
 
 
 def _load(client_id: uuid.UUID, ranked: Sequence[tuple[uuid.UUID, float]], limit: int) -> list[Passage]:

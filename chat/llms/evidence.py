@@ -4,13 +4,15 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from chat.understanding.concepts import concept_of, concepts_of
 from chat.understanding.dependence import depends
-from chat.understanding.question_kinds import RECORD, Kind, asked_to_exist, kinds_of
-from chat.understanding.words import stems
+from chat.understanding.language import language_of
+from chat.understanding.question_kinds import RECORD, Kind, asked_to_exist, kinds_of, separate_questions
 from chat.writing.sentences import sentences
+from knowledge.concepts import VAGUE, concept_of, concepts_in, concepts_of_word
+from knowledge.words import stem, stems, words
 
 if TYPE_CHECKING:
     from knowledge.search import Passage
@@ -21,8 +23,15 @@ MOST = 3
 FOLLOWED_UP = 2.0  # times the weight of a follow-up's own words
 UNSAID = 0.6  # times the score of a sentence that says none of the words that it must
 HEADED = 0.9  # of what the headings above a table's row say counts as said by the row
+BELOW = (0.8, 0.6)  # likewise for the first sentence below a heading, and for those after it
+ALIKE = 0.7  # from which share of common words on a visitor's question is an FAQ's own
+FOREIGN = 0.8  # times the score of a sentence in another language than the question's
+LANGUAGE_FROM = 400  # characters of a passage
+MISSPELT = 5  # letters at least of a word that nobody says, to be taken for one that differs in a letter
 _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
+_NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,29 @@ class _Candidate:
     meaning: frozenset[str]
     answers: frozenset[str]  # the meaning of the question right before it, as in an FAQ
     under: frozenset[str]  # the meaning of the nearest heading above it
+    below: float  # how much of that counts as said by the sentence
     around: frozenset[str]  # and what the title and the sentence before it are about
+    question: frozenset[str]  # the words of the question right before it, all of them
 
 
 def best_sentences(question: str, passages: Sequence["Passage"]) -> list[tuple[int, int, str]]:
-    """Up to three (index of passage, number of sentence, text), best first; [] when nothing answers well enough."""
+    """Up to three (index of passage, number of sentence, text), best first; [] when nothing answers well enough.
+    Of a message that holds several questions, the best for each."""
     candidates = [each for index, passage in enumerate(passages) for each in _candidates(index, passage)]
-    wanted = frozenset(stems(question))
-    if not candidates or not wanted:
+    if not candidates:
+        return []
+    parts = separate_questions(question)
+    found = [_chosen(_scored(part, candidates, passages)) for part in parts]
+    chosen = found[0] if len(parts) == 1 else list(dict.fromkeys(each for few in found for each in few[:1]))
+    return [(each.passage, each.number, each.text) for each in chosen[:MOST]]
+
+
+def _scored(
+    question: str, candidates: list[_Candidate], passages: Sequence["Passage"]
+) -> list[tuple[float, _Candidate]]:
+    """The candidates with their scores, best first; none for a question that says nothing."""
+    wanted = _wanted(question, candidates)
+    if not any(len(word) > 1 or not word.isdigit() for word in wanted):
         return []
     weights = _weights(wanted, candidates)
     followed_up = wanted & _followed_up(question)
@@ -48,21 +72,38 @@ def best_sentences(question: str, passages: Sequence["Passage"]) -> list[tuple[i
         weights[word] *= FOLLOWED_UP
     needed = _needed(followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
     kinds = kinds_of(question)
+    spoken = _words(question)
+    foreign = _foreign(question, passages)
     scored = []
     for candidate in candidates:
         passage_score = min(1.0, max(0.0, float(passages[candidate.passage].score)))
-        score = _score(candidate, weights, kinds, passage_score)
+        score = _score(candidate, weights, kinds, spoken, passage_score)
         missed = needed and not any(_says(word, candidate) for word in needed)
-        scored.append((score * UNSAID if missed else score, candidate))
-    scored.sort(key=lambda pair: -pair[0])
-    return [(each.passage, each.number, each.text) for each in _chosen(scored)]
+        score *= UNSAID if missed else 1.0
+        scored.append((score * FOREIGN if candidate.passage in foreign else score, candidate))
+    return sorted(scored, key=lambda pair: -pair[0])
+
+
+def _foreign(question: str, passages: Sequence["Passage"]) -> set[int]:
+    """The passages in another language than the question's, where both can be told."""
+    own = language_of(question, "")
+    languages = [_language(passage.text[:LANGUAGE_FROM]) for passage in passages] if own else []
+    return {index for index, language in enumerate(languages) if language not in ("", own)}
+
+
+@lru_cache(maxsize=512)
+def _language(text: str) -> str:
+    return language_of(text, "")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.casefold()))
 
 
 def _chosen(scored: list[tuple[float, _Candidate]]) -> list[_Candidate]:
-    best = scored[0][0]
     chosen: list[_Candidate] = []
     for score, candidate in scored:
-        if score < FLOOR or score < CLOSE * best or len(chosen) == MOST:
+        if score < FLOOR or score < CLOSE * scored[0][0] or len(chosen) == MOST:
             break
         if all(_overlap(candidate.meaning, other.meaning) < 0.6 for other in chosen):
             chosen.append(candidate)
@@ -75,8 +116,7 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
 
 def _meaning(text: str) -> frozenset[str]:
     """The words' stems, and the shop's concepts that they stand for ("send back" and "return" are one)."""
-    words = stems(text)
-    return frozenset(words) | concepts_of(words)
+    return frozenset(stems(text)) | concepts_in(text)
 
 
 def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
@@ -84,24 +124,59 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
     next sentences are about."""
     about = _meaning(" ".join([passage.title, *passage.heading_path]))
     above = _meaning(" ".join(passage.heading_path[-1:]))
-    asked = lead = before = frozenset[str]()
+    asked = lead = before = question = frozenset[str]()
+    fresh = False  # no sentence yet below the heading
     for number, (start, end) in enumerate(sentences(passage.text)):
         text = passage.text[start:end]
         meaning = _meaning(text)
         if text.endswith(("?", "？", "؟")):
-            asked, before = meaning, frozenset()
+            asked, before, question = meaning, frozenset(), _words(text)
         elif asked and _YES_OR_NO.fullmatch(text):  # what follows it says more
             continue
         elif _is_heading(text):
             above_table = lead if ";" in text else frozenset()  # "Destination; Time; Charge" is a table's first row
-            asked, lead, before = frozenset(), meaning | above_table, frozenset()
+            asked, lead, before, fresh = frozenset(), meaning | above_table, frozenset(), True
         else:
-            yield _Candidate(index, number, text, meaning, asked, lead or above, about | lead | before)
-            asked, before = frozenset(), meaning | asked
+            below, around = BELOW[0 if fresh else 1], about | lead | before
+            yield _Candidate(index, number, text, meaning, asked, lead or above, below, around, question)
+            asked, before, question, fresh = frozenset(), meaning | asked, frozenset(), False
 
 
 def _is_heading(text: str) -> bool:
-    return len(text) < 60 and not text.endswith((".", "!", "。", ";", ",")) and not _CONTENT.search(text)
+    plain = _NUMBERING.sub("", text, count=1)
+    return len(plain) < 60 and not plain.endswith((".", "!", "。", ";", ",")) and not _CONTENT.search(plain)
+
+
+def _wanted(question: str, candidates: list[_Candidate]) -> frozenset[str]:
+    """What an answer should say: the question's words, stemmed. One that nobody says is taken for what its parts stand
+    for ("Versandkosten": delivery and price), or for a word that is spelt almost like it."""
+    said = frozenset[str]().union(*(candidate.meaning | candidate.around for candidate in candidates))
+    wanted: set[str] = set(stems(question))
+    for word in words(question):
+        own = stem(word)
+        parts = {concept for concept in concepts_of_word(word) if concept != concept_of(own)}
+        if own not in said:
+            meant = parts or {_as_spelt(own, said)}
+            wanted = (wanted - {own}) | (meant if word not in VAGUE else set())
+        wanted |= parts
+    return frozenset(wanted)
+
+
+def _as_spelt(word: str, said: frozenset[str]) -> str:
+    if len(word) < MISSPELT or not word.isalpha() or concept_of(word):
+        return word
+    return min((other for other in said if _slip(word, other)), default=word)
+
+
+def _slip(word: str, other: str) -> bool:
+    """Is one the other with a letter left out, or with two neighbours exchanged? A wrong letter makes another word."""
+    if word[0] != other[0] or abs(len(word) - len(other)) > 1:
+        return False
+    if len(word) == len(other):
+        differ = [at for at in range(len(word)) if word[at] != other[at]]
+        return len(differ) == 2 and differ[1] == differ[0] + 1 and word[differ[0]] == other[differ[1]]
+    short, long = sorted((word, other), key=len)
+    return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long)))
 
 
 def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, float]:
@@ -135,20 +210,29 @@ def _says(word: str, candidate: _Candidate) -> bool:
     return not all(map(either.isdisjoint, (candidate.meaning, candidate.answers)))
 
 
-def _score(candidate: _Candidate, weights: dict[str, float], kinds: list[Kind], passage_score: float) -> float:
+def _score(
+    candidate: _Candidate, weights: dict[str, float], kinds: list[Kind], spoken: frozenset[str], passage_score: float
+) -> float:
     named = [kind for kind in kinds if kind.answer.search(candidate.text)]
     implied = {kind.says for kind in named if kind.says}
     meaning = candidate.meaning | implied
     own = max(_covered(weights, meaning), 0.9 * _covered(weights, candidate.answers))
     near = _covered(weights, candidate.around | meaning | candidate.answers)
-    if implied or RECORD.match(candidate.text):
-        own = max(own, HEADED * _covered(weights, candidate.under | meaning))
+    below = HEADED if implied or RECORD.match(candidate.text) else candidate.below
+    own = max(own, below * _covered(weights, candidate.under | meaning))
+    if candidate.question and _alike(spoken, candidate.question) >= ALIKE:
+        return 1.0 + 0.2 * passage_score  # above all that only has the question's words
     if own == 0 and near < 0.5:
         return 0.0
     score = 0.55 * own + 0.25 * near + 0.20 * passage_score
     for kind in kinds:
         score = min(1.0, score + kind.bonus) if kind in named else score * kind.miss
     return score
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> float:
+    """Dice's: twice the common words over the words of both."""
+    return 2 * len(one & other) / (len(one) + len(other) or 1)
 
 
 def _covered(weights: dict[str, float], meaning: frozenset[str]) -> float:

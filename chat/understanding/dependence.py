@@ -2,7 +2,7 @@
 
 import re
 
-from chat.understanding.words import stems
+from knowledge.words import stems
 
 # How a follow-up begins, and the words in it that point back, in the languages that the product speaks.
 _BEGINS = re.compile(
@@ -36,8 +36,9 @@ def depends(question: str) -> bool:
     """Does the question hang on what was said before, if anything was?"""
     text = " ".join(question.split()).lstrip("¿¡ ")
     content = len(stems(text))
-    if _BEGINS.match(text):
-        return content <= 6
-    if _POINTS_BACK.search(_POINTS_FORWARD.sub("", text)):
-        return content <= 6
-    return content < _FEW
+    return content <= 6 if points_back(text) else content < _FEW
+
+
+def points_back(text: str) -> bool:
+    """Does it begin like a follow-up, or speak of "it"?"""
+    return bool(_BEGINS.match(text.lstrip("¿¡ ")) or _POINTS_BACK.search(_POINTS_FORWARD.sub("", text)))

@@ -3,6 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from chat.understanding.dependence import points_back
+from chat.writing.sentences import sentences
+from knowledge.concepts import ADDRESS
+from knowledge.words import stems
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -46,8 +51,11 @@ RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # a table's row: "name: Wa
 _DURATION = Kind(
     _any(
         "how (?:long|soon|fast|quick)|how many (?:hours|days|weeks|months|years)|deadline",
-        "wie (?:lange?|schnell)|wie ?viele (?:tage|wochen)|frist|combien de (?:temps|jours)|délai",
-        "cuánto (?:tiempo|tarda)|cuántos días|plazo|quanto tempo|prazo",
+        "(?:delivery|shipping|dispatch|repair|processing|return|notice|trial) (?:times?|period)|\\w*duration",
+        "wie (?:lange?|schnell)|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
+        "(?:liefer|versand|bearbeitungs)\\w*zeit(?:en)?",
+        "\\w*dauer|combien de (?:temps|jours)|délais?",
+        "cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
     ),
     re.compile(
         rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s*(?:日|週|か?月|年|時間|天|周|个月)|"
@@ -72,11 +80,12 @@ _PRICE = Kind(
     bonus=0.15,
     miss=0.40,
 )
-_FIGURE = Kind(_PRICE_ASKED, re.compile(_SUM, re.I), bonus=0.0, miss=0.85)  # "free" is an answer, a sum a better one
+# "Free" is an answer, a sum a better one.
+_FIGURE = Kind(_PRICE_ASKED, re.compile(_SUM, re.I), bonus=0.0, miss=0.85, says="@price")
 _TIME = Kind(
     _any(
         "what time|opening hours|business hours|when|wann|öffnungszeiten|geöffnet",
-        "quand|horaires|quelle heure|cuándo|horario",
+        "quand|horaires|quelle heure|a qué hora|cuándo|horario",
     ),
     re.compile(
         rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr)\b)|\b(?:{_DAY}|{_MONTH})\b|\b1\d\d\d\b|\b20\d\d\b|"
@@ -88,8 +97,10 @@ _TIME = Kind(
 )
 _OPENING = Kind(
     _any(
-        "opening (?:hours|times)|business hours|(?:are|is) .{0,40}\\bopen|when do .{0,40}\\b(?:open|close)",
-        "öffnungszeiten|geöffnet|horaires|ouverte?s?|horario|abiert[ao]s?|abert[ao]s?",
+        "(?:opening|business|office|support|service|working|store|shop|visiting) (?:hours|times)|hours",
+        "(?:are|is) .{0,40}\\b(?:open|available|reachable|staffed)|open|when do .{0,40}\\b(?:open|close)",
+        "\\w*öffnungszeit(?:en)?|\\w*sprechzeit(?:en)?|geöffnet|auf|offen|horaires|ouverte?s?",
+        "horarios?|abiert[ao]s?|abert[ao]s?",
     ),
     re.compile(rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr|h)\b)|\b(?:{_DAY})\b|\b24/7\b", re.I),
     bonus=0.20,
@@ -114,16 +125,56 @@ _AMOUNT = Kind(
     bonus=0.08,
     miss=0.75,
 )
+_TEMPERATURE = Kind(
+    _any("temperatur\\w*|temperatura|température|how (?:hot|warm|cold)|wie (?:heiß|warm|kalt)"),
+    re.compile(r"\d\s?(?:°|℃|℉|(?:degrees?|grad|grados|degrés|graus|celsius|fahrenheit)\b)", re.I),
+    bonus=0.15,
+    miss=0.75,
+)
 _CONTACT = Kind(
     _any(
-        "e-?mail|(?:tele)?phone|telefon|contact|call you|reach you|kontakt|erreich|teléfono|téléphone|telefone",
+        "^\\W*(?:e-?mail|(?:tele)?phone|telefon)\\W*$|(?:tele)?phone number|e-?mail address|by (?:tele)?phone",
+        "(?:your|an?|the|support|service) (?:e-?mail|(?:tele)?phone)|contact|call you|reach you|kontakt|erreich",
+        "(?:telefon|e-?mail|mail-?)[ -]?(?:nummer|adresse)|teléfono|téléphone|telefone|correo",
         starts=True,
     ),
     re.compile(r"\S+@\S+\.\w+|\+?\d[\d ()/-]{6,}\d|https?://|www\.", re.I),
     bonus=0.20,
     miss=0.70,
 )
-_KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _CONTACT)
+_WHERE = Kind(
+    _any(
+        "where (?:is|are) (?:you|your|the)|address|located|how do i (?:find|get to) you|adresse|anschrift|standort",
+        "wo (?:ist|sind|liegt|finde|befindet)|où (?:est|se trouve|êtes)|dónde est[áa]n?|dirección|onde (?:fica|estão)",
+    ),
+    ADDRESS,
+    bonus=0.20,
+    miss=0.75,
+    says="@store",
+)
+_MEANS = Kind(
+    _any(
+        "payment (?:methods?|options?|means)|(?:ways?|how) (?:to|can i|do i|may i) pay",
+        "zahlungs(?:arten?|methoden?|möglichkeit(?:en)?|mittel|weisen?)|wie (?:kann|soll) ich (?:be)?zahlen",
+        "moyens? de paiement|comment payer|formas? de pago|métodos? de pago|cómo (?:puedo )?pagar|formas? de pagamento",
+    ),
+    re.compile(
+        r"\b(?:paypal|visa|master-?card|amex|american express|klarna|apple pay|google pay|sepa|bizum|twint|ideal|cash|"
+        r"credit cards?|debit cards?|kreditkarten?|lastschrift|vorkasse|überweisung|bank transfer|"
+        r"tarjetas? de crédito|transferencia|carte (?:bancaire|de crédit)|virement|cartão)\b",
+        re.I,
+    ),
+    bonus=0.15,
+    miss=0.80,
+    says="@pay",
+)
+_KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _TEMPERATURE, _CONTACT, _WHERE, _MEANS)
+_ANOTHER = re.compile(
+    r",?\s+(?:and|und|et|y|e)\s+(?=(?:how|what|when|where|which|who|why|do|does|is|are|can|could|may|will|"
+    r"wie|was|wann|wo|welche[rsnm]?|wer|warum|kann|gibt|habt|haben|ist|sind|comment|quand|où|combien|est-ce|"
+    r"cu[aá]nt[ao]s?|c[oó]mo|qué|cu[aá]ndo|d[oó]nde|hay|puedo|como|quanto|quando|onde)\b)",
+    re.I,
+)
 _WHETHER_THERE_IS = _any(
     "^(?:do|does) (?:you|they|your \\w+) (?:also |still )?(?:sell|have|stock|offer|carry|make|provide|accept)",
     "^(?:is|are) there|^(?:habt ihr|haben sie|verkauft ihr|verkaufen sie|gibt es)|^(?:avez-vous|vendez-vous|y a-t-il)",
@@ -135,3 +186,12 @@ def asked_to_exist(question: str) -> str:
     """ "skis?" of "Do you sell skis?": what does not speak of skis does not answer. Nothing of any other question."""
     found = _WHETHER_THERE_IS.search(question.strip())
     return question.strip()[found.end() :] if found else ""
+
+
+def separate_questions(message: str) -> list[str]:
+    """The questions of a message that holds several, each complete in itself; else the message alone."""
+    sentence_ends = [message[start:end] for start, end in sentences(message)]
+    parts = [part for sentence in sentence_ends for part in _ANOTHER.split(sentence) if stems(part)]
+    if len(parts) < 2 or any(map(points_back, parts[1:])):
+        return [message]
+    return parts

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from chat.understanding.words import stemmed
 from chat.writing.sentences import sentences
 from chat.writing.support import crude, support
+from knowledge.words import stemmed
 
 if TYPE_CHECKING:
     from knowledge.search import Passage

@@ -2,7 +2,8 @@
 
 No stemmer of one language fits all documents, and a short question's language is a guess. So a word counts as
 itself and, if it is longer than STEM letters, once more as its first STEM letters at half the weight: over
-English and German that beat both languages' stemmers. Stop words are dropped from questions only.
+English and German that beat both languages' stemmers. A word of shops and help desks counts as its concept, too
+(knowledge/concepts.py), so that "warranty" finds "guarantee". Stop words are dropped from questions only.
 """
 
 import functools
@@ -12,8 +13,11 @@ from collections.abc import Iterable
 
 import qdrant_edge as edge
 
+from knowledge.concepts import concepts_in, concepts_of_word
+from knowledge.words import joined
+
 STEM = 6
-STEM_WEIGHT = 0.5
+STEM_WEIGHT = CONCEPT_WEIGHT = 0.5
 K = 1.2
 TOP = K + 1  # what a term's frequency can weigh at most
 
@@ -44,7 +48,7 @@ def document(text: str) -> edge.SparseVector:
     else:
         text = _spaced(text)
         long = _LONG.findall(text)
-    return _plain().embed_document(" ".join((text, *long)))
+    return _plain().embed_document(" ".join((text, *long, *joined(text), *map(_term, sorted(concepts_in(text))))))
 
 
 def question(text: str) -> edge.SparseVector:
@@ -54,7 +58,14 @@ def question(text: str) -> edge.SparseVector:
         weights |= dict.fromkeys(_plain().embed_query(word).indices, 1.0)
         if len(word) > STEM:
             weights |= dict.fromkeys(_plain().embed_query(word[:STEM]).indices, STEM_WEIGHT)
+        for concept in concepts_of_word(word):
+            weights |= dict.fromkeys(_plain().embed_query(_term(concept)).indices, CONCEPT_WEIGHT)
     return edge.SparseVector(list(weights), list(weights.values()))
+
+
+def _term(concept: str) -> str:
+    """A concept as a word that no text has."""
+    return f"qx{concept[1:]}xq"
 
 
 def highest_score(terms: edge.SparseVector, idf: float) -> float:

@@ -1,5 +1,7 @@
 """The offline answerer on an ordinary shop's documents: the right sentence, cited, or an honest refusal."""
 
+import re
+
 import pytest
 
 from chat import llms, prompts
@@ -151,6 +153,58 @@ async def test_what_is_asked_now_is_answered_from_tables_lists_and_questions(que
     _, sources, stream = await answered(question, POLICY)
     assert [source["excerpt"][: len(first or "")].lstrip("• ") for source in sources][:1] == ([first] if first else [])
     assert stream.stop == ("end" if first else "refusal")
+
+
+HELP = [
+    passage(
+        "Can I change or cancel my order?\nYou can change an order within one hour, under My Account.\n"
+        "Do I need an account to order?\nNo. You can check out as a guest.\n\n"
+        "Our shop\n\nVisit us at 14 Canal Street, Leeds LS1 4DY.\nClosed on Sundays.\n\n"
+        "Free trial\n\nBusiness can be tried for 14 days.\n\n"
+        "Plans\n\nStarter is free for one user.\n\n"
+        "Payment\n\nMoney is returned to the means of payment that was used.\n"
+        "We take Visa, PayPal and bank transfer.\n\n"
+        "4 Milk foam\n\nPurge the wand. Stop at 60 to 65 degrees Celsius.\n\n"
+        "5 Descaling\n\nDescale the machine every three months.",
+        number=0,
+        title="Help",
+        score=0.9,
+    ),
+    passage(
+        "Unser Laden liegt in der Osterstraße 12 in Hamburg.\n\n"
+        "Der Versand kostet 4,90 Euro, die Lieferzeit beträgt zwei bis drei Werktage.\n\n"
+        "Ab zehn Packungen gibt es 8 % Mengenrabatt.",
+        number=1,
+        title="Fragen",
+        score=0.7,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("Do I need an account?", ["You can check out as a guest."]),
+        ("Where is your shop?", ["Visit us at 14 Canal Street, Leeds LS1 4DY."]),
+        ("Wo ist euer Laden?", ["Unser Laden liegt in der Osterstraße 12 in Hamburg."]),
+        ("free trial?", ["Business can be tried for 14 days."]),
+        ("payment methods", ["We take Visa, PayPal and bank transfer."]),
+        ("What temperature for milk foam?", ["Stop at 60 to 65 degrees Celsius."]),
+        ("how often to decsale the machine", ["Descale the machine every three months."]),
+        ("Versandkosten?", ["Der Versand kostet 4,90 Euro, die Lieferzeit beträgt zwei bis drei Werktage."]),
+        ("Gibt es einen Rabatt?", ["Ab zehn Packungen gibt es 8 % Mengenrabatt."]),
+        (
+            "Where is your shop and how often do I descale the machine?",
+            ["Visit us at 14 Canal Street, Leeds LS1 4DY.", "Descale the machine every three months."],
+        ),
+        ("What is 2+2?", []),
+    ],
+)
+async def test_questions_as_visitors_type_them(question: str, quoted: list[str]):
+    text, sources, stream = await answered(question, HELP)
+    assert [quote.removeprefix("No. ") for quote in re.findall(r"“(.*?)”", text)] == quoted
+    assert bool(sources) == bool(quoted)
+    assert stream.stop == ("end" if quoted else "refusal")
 
 
 async def test_an_faq_s_question_is_answered_by_the_sentence_after_it():

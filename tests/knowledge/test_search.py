@@ -109,6 +109,19 @@ def test_a_question_in_other_words_is_found(acme: Client, stranger: Client) -> N
     assert search(acme.pk, "Until when may I send back footwear?")[0].text == BOOTS
 
 
+@pytest.mark.parametrize("question", ["Opening hours?", "What are your opening hours?", "How long is the warranty?"])
+def test_a_short_question_finds_what_answers_it_in_no_common_word(
+    acme: Client, stranger: Client, question: str
+) -> None:
+    hours = "Visit us at 14 Canal Street. Monday to Friday 9 am to 6 pm, Saturday 10 am to 4 pm."
+    guarantee = "All tents carry a guarantee of two years against faults in material."
+    learn(acme, "shop", hours, guarantee)
+    learn(acme, "tents", TENTS)
+    assert hours in search(acme.pk, question)[0].text or guarantee in search(acme.pk, question)[0].text
+    assert search(acme.pk, "Do you sell bicycles?") == []
+    assert search(acme.pk, "Student discount?") == []
+
+
 def test_points_of_a_replaced_or_deleted_version_are_passed_over(acme: Client, stranger: Client) -> None:
     learn(acme, "returns", BOOTS)
     learn(acme, "returns", BOOTS.replace("60", "30"), number=2)
@@ -177,6 +190,16 @@ def test_equals_have_a_fixed_order() -> None:
     ids = sorted(uuid.uuid4() for _ in range(5))
     candidates = [Candidate(id, 0.5, 0.5, 0.5) for id in ids]
     assert rank(candidates, Ranking(0.3, 0.6, 0.1)) == rank(candidates[::-1], Ranking(0.3, 0.6, 0.1))
+
+
+def test_what_is_lifted_to_the_threshold_keeps_its_order() -> None:
+    ids = sorted(uuid.uuid4() for _ in range(3))
+    ranking = Ranking(0.35, 0.6, 0.05, threshold=0.5, convincing=0.4)
+    near = [Candidate(ids[0], 0.41, 0, 0), Candidate(ids[1], 0.45, 0, 0), Candidate(ids[2], 0.43, 0, 0)]
+    assert rank(near, ranking) == [(ids[1], 0.5), (ids[2], 0.5), (ids[0], 0.5)]
+    short = [Candidate(ids[0], 0.1, 0.01, 0.1), Candidate(ids[1], 0.2, 0, 0), Candidate(ids[2], 0.2, 0.02, 0.1)]
+    assert [id for id, score in rank(short, ranking, certain=True) if score == 0.5] == [ids[2], ids[0]]
+    assert max(score for _, score in rank(short, ranking)) < 0.5
 
 
 def test_a_store_that_fails_is_told_in_the_contracts_words(acme: Client, settings: Any) -> None:

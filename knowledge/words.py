@@ -5,10 +5,12 @@ import unicodedata
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
+_HYPHENED = re.compile(r"[^\W_]+(?:-[^\W_]+)+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 
 _STOPWORDS = (
     # English
+    "something anything someone anybody thing things "
     "a an the and or but if of to in on at by for from with about into over after before as is are was were be "
     "been being am do does did have has had can could will would shall should may might must not no nor so than "
     "too very just i me my we us our you your he him his she her it its they them their this that these those "
@@ -19,7 +21,7 @@ _STOPWORDS = (
     "über nach vor als ist sind war waren sein bin hat haben hatte kann können könnte wird werden soll muss darf "
     "nicht kein keine so auch ich mich mir mein meine meinen wir uns unser du dich dein sie ihr ihre er es man "
     "sich dieser diese dieses was welche welcher welches wer wie wo wann warum wieso gibt bitte lange viel viele "
-    "zum zur auf aus um noch nur "
+    "zum zur auf aus um noch nur habt hast bekomme bekommen etwas jemand "
     # French
     "le la les un une des du de et ou mais si dans sur par pour avec sans est sont été être ai as a avons avez "
     "ont peut peux puis pouvez ne pas plus je me moi mon ma mes nous notre nos vous votre vos il elle ils elles "
@@ -29,19 +31,33 @@ _STOPWORDS = (
     "el los las una unos unas y o pero del al con sin por para es son era ser estar está estoy tengo tiene "
     "tienen hay puedo puede pueden no yo mi mis nosotros tu tus su sus usted ustedes lo se este esta estos estas "
     "que qué cuál cuáles quién cuándo dónde cómo cuánto cuánta cuántos os um uma do da dos das em no na nos nas "
-    "com meu minha seu sua posso pode qual quais quem quando onde como quanto são foi tem "
+    "com meu minha seu sua posso pode qual quais quem quando onde como quanto são foi tem algo alguien "
+    "cuanto cuanta cuantos cuantas como donde cual cuales quien esta estan "
 )
+_NAMES = {"US", "IT"}  # which are other words in lower case
 STOPWORDS = frozenset(_STOPWORDS.split())
+
+
+def words(text: str) -> list[str]:
+    """The words of `text` in lower case, in order, without those that every sentence has; "US" is none of these."""
+    shouted = text.isupper()
+    found = ((word.casefold(), word) for word in [*_WORD.findall(text), *joined(text)])
+    return [low for low, word in found if low not in STOPWORDS or (word in _NAMES and not shouted)]
+
+
+def joined(text: str) -> list[str]:
+    """The words that are written with hyphens, without them: "checkout" for "check-out", "WM8120" for "WM-8120"."""
+    return [word.replace("-", "") for word in _HYPHENED.findall(text)] if "-" in text else []
 
 
 def stems(text: str) -> list[str]:
     """The content words of `text`, stemmed, in order; runs of Chinese, Japanese and Korean as pairs of characters."""
     found = []
-    for word in _WORD.findall(text.casefold()):
+    for word in words(text):
         if _CJK.search(word):
             found.extend(_pairs(word))
-        elif word not in STOPWORDS:
-            found.append(_stem(word))
+        else:
+            found.append(stem(word))
     return found
 
 
@@ -54,27 +70,28 @@ def _pairs(word: str) -> list[str]:
     return [word[i : i + 2] for i in range(len(word) - 1)] or [word]
 
 
+_ENDINGS = (("able", 7), ("ing", 6), ("ed", 5), ("en", 5), ("er", 6), ("e", 4), ("n", 5))  # each with the least letters
+
+
 @lru_cache(maxsize=20_000)
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """A crude stem that serves several languages: accents and common endings off, the rest cut to seven letters."""
-    word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    word = folded(word)
     if len(word) <= 3 or not word.isalpha():
         return word
-    for ending, least in (
-        ("ies", 5),
-        ("able", 7),
-        ("ing", 6),
-        ("ed", 5),
-        ("es", 5),
-        ("en", 5),
-        ("er", 6),
-        ("e", 4),
-        ("s", 4),
-        ("n", 5),
-    ):
-        if word.endswith(ending) and len(word) >= least and not word.endswith("ss"):
-            word = word[: -len(ending)] + ("y" if ending == "ies" else "")
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls":
+    if word.endswith("ies") and len(word) >= 5:
+        word = word[:-3] + "y"
+    elif word.endswith("s") and not word.endswith("ss") and len(word) >= 4:
+        word = word[:-1]  # and then the ending before it: "bookings" is "book"
+    for ending, least in _ENDINGS:  # one may stand before another: "Termine" is "Termin" is "Termi"
+        if word.endswith(ending) and len(word) >= least:
+            word = word[: -len(ending)]
+    word = word[:7]
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeious":
         word = word[:-1]  # shipp(ing) -> ship
-    return word[:7]
+    return word
+
+
+def folded(word: str) -> str:
+    """Without accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
