@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # LangGraph takes a second to import; config/preload.py does 
     from langgraph.runtime import Runtime
 
 Outcome = Message.Outcome
+CUT = " …"  # after an answer that was longer than the limits
 WORDS = re.compile(r"\s*\S+|\s+")
 
 
@@ -49,14 +50,17 @@ async def _write(run: Run, state: State) -> None:
                 run.say(pieces.push(answer.feed(piece)))
                 if answer.full:
                     break
-        run.say(pieces.push(answer.finish()) + pieces.flush())
-        if not run.result.text.strip():  # refused without a word, as the offline answerer does, or nothing but marks
+        cut = CUT if answer.full or stream.stop == "length" else ""
+        run.say(pieces.push(answer.finish() + cut) + pieces.flush())
+        # Refused without a word, as the offline answerer does, or nothing but marks.
+        if not run.result.text.removesuffix(cut).strip():
             say_ready(run, no_answer(state["language"], client))
     finally:
         run.result.sources = answer.sources()
         run.result.model = stream.model
         run.result.usage = stream.usage if stream.reached_model else None
-    run.result.outcome = Outcome.ANSWERED if run.result.sources else Outcome.REFUSED
+    answered = run.result.sources and not answer.says_unanswered
+    run.result.outcome = Outcome.ANSWERED if answered else Outcome.REFUSED
     if _is_for_everybody(prompt, state) and stream.stop == "end" and run.result.outcome == Outcome.ANSWERED:
         await answer_cache.put(state["cache_key"], {"text": run.result.text, "sources": run.result.sources}, run)
 

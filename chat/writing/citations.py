@@ -68,7 +68,8 @@ class _Source:
 class Citations:
     """Feed it the model's pieces; what it gives back holds whole marks only. Ask for `sources()` after `finish()`.
 
-    `says_unanswered`: the model marked its answer with [0], "the passages don't answer this", and cited nothing.
+    `says_unanswered`: the model closed its answer with [0], "the passages don't answer this", whatever it cited before
+    to say what they do speak of.
     """
 
     passages: Sequence["Passage"]
@@ -77,11 +78,12 @@ class Citations:
     _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
     _text: list[str] = field(default_factory=list)
     _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
-    _zero: bool = False
+    _zero: bool = False  # [0] is somewhere
+    _closed: bool = False  # and no source was cited after it
 
     @property
     def says_unanswered(self) -> bool:
-        return self._zero and not self._sources
+        return self._closed
 
     def feed(self, piece: str) -> str:
         """What may be shown now; the rest is held back until it is clear whether a mark begins there."""
@@ -132,8 +134,9 @@ class Citations:
         marks: dict[str, None] = {}
         for passage, sentence in _parsed(numbers):
             if passage == 0:
-                self._zero = True
+                self._zero = self._closed = True
             if 1 <= passage <= len(self.passages):
+                self._closed = False
                 marks[self._cite(passage - 1, sentence)] = None
         return "".join(marks)
 

@@ -115,6 +115,9 @@ def test_an_answer_marked_as_none_is_told_apart():
     assert citations.sources() == []
     citations.feed(" But the store opens at 9:00 [3].")
     assert not citations.says_unanswered
+    citations.feed(" When it closes, they don't say [0].")
+    assert citations.says_unanswered
+    assert [source["documentId"] for source in citations.sources()] == ["doc-2"]
 
 
 def test_an_answer_without_marks_gets_the_passages_that_it_plainly_repeats():

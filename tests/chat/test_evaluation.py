@@ -117,6 +117,12 @@ def test_answerable_is_yes_where_it_is_left_out() -> None:
     assert read_cases(["question,expected", "How?,doc"]) == [Case("How?", "doc", True)]
 
 
+@pytest.mark.parametrize("question", ["", "  ", "x" * 2001])
+def test_ask_wants_a_question_as_a_visitor_may_ask_it(acme: Client, question: str) -> None:
+    with pytest.raises(CommandError, match="A question has 1 to 2000 characters"):
+        run("ask", "--client", str(acme.pk), question)
+
+
 def test_an_unknown_client_is_told(db: None) -> None:
     with pytest.raises(CommandError, match="No client is called Nobody"):
         run("ask", "--client", "Nobody", "Hello?")

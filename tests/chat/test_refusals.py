@@ -58,6 +58,26 @@ async def test_an_answer_without_a_word_is_a_refusal(settings, pieces):
     assert (result.text.strip(), result.sources, result.outcome) == ("Ask us by phone.", [], Message.Outcome.REFUSED)
 
 
+async def test_a_near_miss_is_a_question_without_an_answer_though_it_cites_what_is_near(settings):
+    with LlmServer() as server:
+        settings.OPENAI_BASE_URL = server.openai_url
+        server.script(openai_events(["We take shoes back [1], of hats our documents ", "say nothing [0]."]))
+        result, _ = await generated(Client(name="Acme"), "Can I return hats?")
+    assert result.text == "We take shoes back [1], of hats our documents say nothing."
+    assert [source["documentId"] for source in result.sources] == ["doc-0"]
+    assert result.outcome == Message.Outcome.REFUSED
+
+
+async def test_an_answer_that_met_the_model_s_limit_shows_that_it_was_cut(settings):
+    with LlmServer() as server:
+        settings.OPENAI_BASE_URL = server.openai_url
+        server.script(openai_events(["Shoes can be returned within 30 days [1], if"], finish="length"))
+        result, tape = await generated(Client(name="Acme"), "Can I return shoes?")
+    assert result.text == "Shoes can be returned within 30 days [1], if …"
+    assert "".join(event.data for event in tape) == result.text
+    assert result.outcome == Message.Outcome.ANSWERED
+
+
 @pytest.mark.parametrize(
     ("pieces", "said"), [([], "Ask us by phone."), (["I can't help with that."], "I can't help with that.")]
 )

@@ -10,6 +10,8 @@ from chat.workflow.preview import Preview, preview
 from tenants.errors import ApiError
 from tenants.management.lookup import client_named
 
+LONGEST_QUESTION = 2_000  # as a visitor's
+
 
 class Command(BaseCommand):
     help = (
@@ -21,6 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("question")
 
     def handle(self, *args: Any, client: str, question: str, **options: Any) -> None:
+        if not 0 < len(question.strip()) <= LONGEST_QUESTION:
+            raise CommandError(f"A question has 1 to {LONGEST_QUESTION} characters.")
         try:
             shown = async_to_sync(preview)(client_named(client), question)
         except (ApiError, LlmError) as error:
