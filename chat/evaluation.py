@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from chat.llms import LlmError
 from chat.models import Message
 from chat.workflow.preview import Preview, preview
+from knowledge import documents
 from tenants.errors import ApiError
 from tenants.models import Client
 
@@ -142,6 +143,17 @@ def _case(row: dict[Any, Any], line: int) -> Case:
     if answerable.lower() in YES and not expected:
         raise ValueError(f"Line {line} doesn't say which document or words are expected.")
     return Case(question, expected, answerable.lower() in YES)
+
+
+def unheard_of(client: Client, cases: Iterable[Case]) -> list[str]:
+    """What cases expect and no document of the client is called or says, so that no answer could ever meet it."""
+    contents = documents.contents(client.pk)
+    known = {_plain(name) for id, title, _ in contents for name in (id, title)}
+    texts = [_plain(text) for _, _, text in contents]
+    expected = dict.fromkeys(case.expected for case in cases if case.answerable)
+    return [
+        words for words in expected if _plain(words) not in known and not any(_plain(words) in text for text in texts)
+    ]
 
 
 async def run(client: Client, cases: Sequence[Case]) -> AsyncIterator[Outcome]:

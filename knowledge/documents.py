@@ -73,6 +73,13 @@ def row_of(client_id: uuid.UUID, document_id: str) -> int | None:
         return _documents(document_id).values_list("pk", flat=True).first()
 
 
+def contents(client_id: uuid.UUID) -> list[tuple[str, str, str]]:
+    """Id, title and text of every document that answers questions now."""
+    with client_scope(client_id):
+        rows = Document.objects.filter(live__isnull=False).order_by("external_id")
+        return list(rows.values_list("external_id", "title", "live__text"))
+
+
 def state(version: DocumentVersion) -> dict[str, Any]:
     """The contract's status body."""
     with client_scope(version.client_id):

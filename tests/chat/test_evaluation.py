@@ -69,6 +69,23 @@ def test_evaluate_counts_finds_citations_and_refusals(informed: Client, tmp_path
     assert nothing_was_written()
 
 
+def test_what_no_document_is_called_or_says_is_told(informed: Client, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.csv"
+    rows = [
+        ("returns", "yes"),
+        ("RETURNS", "yes"),
+        ("were  not worn", "yes"),
+        ("strange-returns", "yes"),
+        ("typo", "no"),
+    ]
+    questions.write_text("question,expected,answerable\n" + "".join(f"How?,{words},{yes}\n" for words, yes in rows))
+    errors = io.StringIO()
+    call_command(
+        "evaluate", "--client", str(informed.pk), "--json", str(questions), stdout=io.StringIO(), stderr=errors
+    )
+    assert errors.getvalue() == "no document is called “strange-returns” or says it: the expectation can't be met\n"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

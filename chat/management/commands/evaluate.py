@@ -34,7 +34,10 @@ class Command(BaseCommand):
             raise CommandError("The file is not in UTF-8. Save it as “CSV UTF-8”.") from error
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
-        outcomes = asyncio.run(self._asked(client_named(client), cases))
+        asked = client_named(client)
+        for words in evaluation.unheard_of(asked, cases):
+            self.stderr.write(f"no document is called “{words}” or says it: the expectation can't be met")
+        outcomes = asyncio.run(self._asked(asked, cases))
         figures = evaluation.figures(outcomes)
         if options["json"]:
             rows = [_row(outcome) for outcome in outcomes]
