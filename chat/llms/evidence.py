@@ -32,6 +32,7 @@ _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
 _NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
 _WORD = re.compile(r"\w+")
+_CODE = re.compile(r"[a-z]{1,4}\d+")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _scored(
     followed_up = wanted & _followed_up(question)
     for word in followed_up:
         weights[word] *= FOLLOWED_UP
-    needed = _needed(followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
+    needed = _needed(wanted, followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
     kinds = kinds_of(question)
     spoken = _words(question)
     foreign = _foreign(question, passages)
@@ -195,9 +196,14 @@ def _followed_up(question: str) -> frozenset[str]:
     return frozenset(stems(parts[-1])) if len(parts) > 1 and depends(parts[-1]) else frozenset()
 
 
-def _needed(followed_up: frozenset[str], to_exist: frozenset[str], candidates: list[_Candidate]) -> frozenset[str]:
-    """Words of which a sentence must say one: of a follow-up's own those that are said at all; else, of what is asked
-    to exist, the ones that are said least ("skis" in "Do you sell skis?", though nobody says it)."""
+def _needed(
+    wanted: frozenset[str], followed_up: frozenset[str], to_exist: frozenset[str], candidates: list[_Candidate]
+) -> frozenset[str]:
+    """Words of which a sentence must say one: codes such as "E05"; of a follow-up's own those that are said at all;
+    else, of what is asked to exist, the ones that are said least ("skis" in "Do you sell skis?", though nobody says
+    it)."""
+    if codes := frozenset(word for word in wanted if _CODE.fullmatch(word)):
+        return codes
     said = {word: sum(_says(word, candidate) for candidate in candidates) for word in followed_up | to_exist}
     if answerable := frozenset(word for word in followed_up if said[word]):
         return answerable

@@ -8,6 +8,7 @@ from chat.llms.tally import Tally
 from chat.understanding.language import language_of, phrase
 from knowledge import tokens
 
+LANGUAGE_FROM = 400  # characters of a passage, where a short question tells no language
 _BRACKETED = re.compile(r"[\[【]([^\]】]{0,60})[\]】]")
 _PIECE = re.compile(r"\s*\S+|\s+$")
 
@@ -21,7 +22,8 @@ async def pieces(tally: Tally) -> AsyncGenerator[str, None]:
     found = best_sentences(prompt.question, prompt.passages)
     if found:
         quotes = [f"“{_quotable(text)}” [{index + 1}#{sentence}]" for index, sentence, text in found]
-        text = " ".join([phrase("offline", language_of(prompt.question)), *quotes])
+        quoted = language_of(prompt.passages[found[0][0]].text[:LANGUAGE_FROM])
+        text = " ".join([phrase("offline", language_of(prompt.question, quoted)), *quotes])
         for piece in _PIECE.findall(text):
             tally.pieces.append(piece)
             yield piece

@@ -52,7 +52,7 @@ _MAY_FOLLOW = (  # a phrase of small talk
     "there|everyone|all|team|again|you|so much|very much|for your help|for the help|your help|and|guys|sir|madam|bot|"
     "und|alle|zusammen|et|à tous|y|e"
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD = re.compile(r"\b[^\W\d_]+(?:['’-][^\W\d_]+)*\b")  # "E02" is no Portuguese "e"
 
 
 def language_of(text: str, default: str = "en") -> str:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from chat.understanding.dependence import points_back
+from chat.understanding.language import greeting
 from chat.writing.sentences import sentences
 from knowledge.concepts import ADDRESS
 from knowledge.words import stems
@@ -58,7 +59,8 @@ _DURATION = Kind(
         "cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
     ),
     re.compile(
-        rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s*(?:日|週|か?月|年|時間|天|周|个月)|"
+        rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s?(?:[cmk]?m|met(?:re|er)s?|feet|ft|inch(?:es)?)\b|"
+        r"\d\s*(?:日|週|か?月|年|時間|天|周|个月)|"
         r"\b(?:next|same) (?:working |business )?day\b|\b(?:am )?(?:nächsten|selben) (?:werk)?tag\b|"
         r"\b(?:le )?(?:lendemain|jour même)\b|\b(?:al )?(?:día siguiente|dia seguinte)\b",
         re.I,
@@ -102,7 +104,12 @@ _OPENING = Kind(
         "\\w*öffnungszeit(?:en)?|\\w*sprechzeit(?:en)?|geöffnet|auf|offen|horaires|ouverte?s?",
         "horarios?|abiert[ao]s?|abert[ao]s?",
     ),
-    re.compile(rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr|h)\b)|\b(?:{_DAY})\b|\b24/7\b", re.I),
+    re.compile(
+        rf"\b(?:{_DAY})\b|\b24/7\b|"
+        r"(?:[-–]|\b(?:from|to|at|until|till|von|ab|um|bis|de|desde|a|hasta|à|de|du))\s?\d{1,2}"
+        r"(?::\d\d|\s?(?:am|pm|a\.m|p\.m|uhr|h)\b)",
+        re.I,
+    ),
     bonus=0.20,
     miss=0.60,
     says="@open",
@@ -169,12 +176,13 @@ _MEANS = Kind(
     says="@pay",
 )
 _KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _TEMPERATURE, _CONTACT, _WHERE, _MEANS)
-_ANOTHER = re.compile(
-    r",?\s+(?:and|und|et|y|e)\s+(?=(?:how|what|when|where|which|who|why|do|does|is|are|can|could|may|will|"
-    r"wie|was|wann|wo|welche[rsnm]?|wer|warum|kann|gibt|habt|haben|ist|sind|comment|quand|où|combien|est-ce|"
-    r"cu[aá]nt[ao]s?|c[oó]mo|qué|cu[aá]ndo|d[oó]nde|hay|puedo|como|quanto|quando|onde)\b)",
-    re.I,
+_ASKS = (
+    r"(?:how|what|when|where|which|who|why|do|does|is|are|can|could|may|will|wie|was|wann|wo|welche[rsnm]?|wer|warum|"
+    r"kann|gibt|habt|haben|ist|sind|comment|quand|où|combien|est-ce|cu[aá]nt[ao]s?|c[oó]mo|qué|cu[aá]ndo|d[oó]nde|hay|"
+    r"puedo|como|quanto|quando|onde)\b"
 )
+_ANOTHER = re.compile(rf",?\s+(?:and|und|et|y|e)\s+(?={_ASKS})", re.I)
+_AFRESH = re.compile(rf"^\W*(?:also|and|und|außerdem|et|y|además)\W+(?={_ASKS})", re.I)
 _WHETHER_THERE_IS = _any(
     "^(?:do|does) (?:you|they|your \\w+) (?:also |still )?(?:sell|have|stock|offer|carry|make|provide|accept)",
     "^(?:is|are) there|^(?:habt ihr|haben sie|verkauft ihr|verkaufen sie|gibt es)|^(?:avez-vous|vendez-vous|y a-t-il)",
@@ -189,9 +197,8 @@ def asked_to_exist(question: str) -> str:
 
 
 def separate_questions(message: str) -> list[str]:
-    """The questions of a message that holds several, each complete in itself; else the message alone."""
+    """The questions of a message that holds several, each complete in itself, without a greeting; else the message."""
     sentence_ends = [message[start:end] for start, end in sentences(message)]
-    parts = [part for sentence in sentence_ends for part in _ANOTHER.split(sentence) if stems(part)]
-    if len(parts) < 2 or any(map(points_back, parts[1:])):
-        return [message]
-    return parts
+    asked = (sentence for sentence in sentence_ends if not greeting(sentence))
+    parts = [_AFRESH.sub("", part) for sentence in asked for part in _ANOTHER.split(sentence) if stems(part)]
+    return parts if parts and not any(map(points_back, parts[1:])) else [message]

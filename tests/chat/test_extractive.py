@@ -165,7 +165,8 @@ HELP = [
         "Payment\n\nMoney is returned to the means of payment that was used.\n"
         "We take Visa, PayPal and bank transfer.\n\n"
         "4 Milk foam\n\nPurge the wand. Stop at 60 to 65 degrees Celsius.\n\n"
-        "5 Descaling\n\nDescale the machine every three months.",
+        "5 Descaling\n\nDescale the machine every three months.\n\n"
+        "6 Error codes\n\nE07: The tank is empty.\nE09: Electronic fault. Orders before 2 pm are sent today.",
         number=0,
         title="Help",
         score=0.9,
@@ -197,6 +198,13 @@ HELP = [
             "Where is your shop and how often do I descale the machine?",
             ["Visit us at 14 Canal Street, Leeds LS1 4DY.", "Descale the machine every three months."],
         ),
+        (
+            "Hello! How often do I descale the machine? Also, where is your shop?",
+            ["Descale the machine every three months.", "Visit us at 14 Canal Street, Leeds LS1 4DY."],
+        ),
+        ("When are you open?", ["Closed on Sundays."]),
+        ("error E07 of the machine", ["E07: The tank is empty."]),
+        ("error E08 of the machine", []),
         ("What is 2+2?", []),
     ],
 )
@@ -205,6 +213,11 @@ async def test_questions_as_visitors_type_them(question: str, quoted: list[str])
     assert [quote.removeprefix("No. ") for quote in re.findall(r"“(.*?)”", text)] == quoted
     assert bool(sources) == bool(quoted)
     assert stream.stop == ("end" if quoted else "refusal")
+
+
+@pytest.mark.parametrize(("question", "intro"), [("Versandkosten?", "Demo-Antwort"), ("E07", "Demo answer")])
+async def test_the_passage_s_language_is_spoken_where_the_question_s_can_t_be_told(question: str, intro: str):
+    assert (await answered(question, HELP))[0].startswith(intro)
 
 
 async def test_an_faq_s_question_is_answered_by_the_sentence_after_it():
