@@ -58,20 +58,19 @@ _VAGUE_WORDS = (
 )
 VAGUE = frozenset(_VAGUE_WORDS.split())
 _PART = 5  # letters at least of a compound's part that is known by itself
-_DAY = (
-    r"(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|mo|di|mi|do|fr|sa|so)(?=\s?[-–.:/&,])|"
-    "(?:mon|tues|wednes|thurs|fri|satur|sun)days?|"
-    "(?:mon|diens|donners|frei|sams|sonn)tags?|mittwochs?|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|"
-    "lunes|martes|miércoles|jueves|viernes|sábados?|domingos?|weekdays?|werktags|daily|täglich"
-)
-_HALF = r"(?:am|pm|a\.m\.?|p\.m\.?|uhr|h)"
-_HOURS = re.compile(
-    rf"\b(?:{_DAY})[^\n]{{0,40}}?\b\d{{1,2}}(?:[:.h]\d\d)?\s?{_HALF}?\s?(?:-|–|to|until|till|bis|a|à)\s?"
-    rf"\d{{1,2}}(?:[:.h]\d\d|\s?{_HALF})",
+_DAY = re.compile(
+    r"\b(?:(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|mo|di|mi|do|fr|sa|so)(?=\s?[-–.:/&,])|"
+    r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|(?:mon|diens|donners|frei|sams|sonn)tags?\b|mittwochs?\b|"
+    r"(?:lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?|"
+    r"weekdays?|werktags|daily|täglich)\b)[^\n]*\Z",
     re.I,
 )
-
-
+_HALF = r"(?:[ap]m|[ap]\.m\.?|uhr|h)"
+_FROM_TO = re.compile(
+    rf"\b\d{{1,2}}(?:[:.h]\d\d)?\s?{_HALF}?\s?(?:-|–|to|until|till|bis|a|à)\s?\d{{1,2}}(?:[:.h]\d\d|\s?{_HALF})", re.I
+)
+_DAY_WITHIN = 50  # characters before the hours
+_DIGIT = re.compile(r"\d")
 ADDRESS = re.compile(
     r"\b\d{1,5}[a-z]?,? (?:[A-Z][\w'-]+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Square|Way|Drive|Place|Quay)\b|"
     r"\b[A-ZÄÖÜ]\w{2,}(?:straße|strasse|str\.|weg|platz|gasse|allee|ufer) \d|"
@@ -89,11 +88,16 @@ def concept_of(stem: str) -> str | None:
 def concepts_in(text: str) -> frozenset[str]:
     """The concepts that `text` is about: in its words, or in hours of days and addresses."""
     found = {concept for word in words(text) for concept in concepts_of_word(word)}
-    if _HOURS.search(text):
-        found.add("@open")
-    if ADDRESS.search(text):
-        found.add("@store")
+    if _DIGIT.search(text):
+        found |= {"@open"} if _gives_hours(text) else set()
+        found |= {"@store"} if ADDRESS.search(text) else set()
     return frozenset(found)
+
+
+def _gives_hours(text: str) -> bool:
+    """Is there a day shortly before something like "9 am to 6 pm"?"""
+    hours = (match.start() for match in _FROM_TO.finditer(text))
+    return any(_DAY.search(text[max(0, start - _DAY_WITHIN) : start]) for start in hours)
 
 
 def only_concepts(question: str) -> bool:

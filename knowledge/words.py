@@ -34,20 +34,25 @@ _STOPWORDS = (
     "com meu minha seu sua posso pode qual quais quem quando onde como quanto são foi tem algo alguien "
     "cuanto cuanta cuantos cuantas como donde cual cuales quien esta estan "
 )
-_NAMES = {"US", "IT"}  # which are other words in lower case
+_NAME = re.compile(r"\b(?:US|IT)\b")  # which are other words in lower case
 STOPWORDS = frozenset(_STOPWORDS.split())
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case, in order, without those that every sentence has; "US" is none of these."""
-    shouted = text.isupper()
-    found = ((word.casefold(), word) for word in [*_WORD.findall(text), *joined(text)])
-    return [low for low, word in found if low not in STOPWORDS or (word in _NAMES and not shouted)]
+    """The words of `text` in lower case, without those that every sentence has; "US" is none of these."""
+    found = [word for word in _WORD.findall(text.casefold()) if word not in STOPWORDS]
+    found += [word.casefold() for word in joined(text)]
+    if _NAME.search(text) and not text.isupper():
+        found += map(str.casefold, _NAME.findall(text))
+    return found
 
 
 def joined(text: str) -> list[str]:
     """The words that are written with hyphens, without them: "checkout" for "check-out", "WM8120" for "WM-8120"."""
-    return [word.replace("-", "") for word in _HYPHENED.findall(text)] if "-" in text else []
+    if "-" not in text:
+        return []
+    hyphened = " ".join(part for part in text.split() if "-" in part)
+    return [word.replace("-", "") for word in _HYPHENED.findall(hyphened)]
 
 
 def stems(text: str) -> list[str]:

@@ -115,6 +115,7 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / max(1, min(len(one), len(other)))
 
 
+@lru_cache(maxsize=4_000)  # the same passages answer many questions
 def _meaning(text: str) -> frozenset[str]:
     """The words' stems, and the shop's concepts that they stand for ("send back" and "return" are one)."""
     return frozenset(stems(text)) | concepts_in(text)
