@@ -43,10 +43,14 @@ async def _write(run: Run, state: State) -> None:
     prompt = prompts.build(client, state["query"], state["passages"], run.reserved.history, context=model.context)
     answer, pieces = Answer(prompt.passages), Pieces()
     stream = llms.stream(prompt, model, run.patience)
-    run.tape.annotate({"model": model.id, "promptCharacters": _characters(prompt)})
+    note = {"model": model.id, "promptCharacters": _characters(prompt)}  # what is billed, should this process die
+    run.tape.annotate(note)
     try:
         async with stream:
             async for piece in stream:
+                if stream.model.id != note["model"]:  # somebody stands in for it, at other prices
+                    note = {**note, "model": stream.model.id}
+                    run.tape.annotate(note)
                 run.say(pieces.push(answer.feed(piece)))
                 if answer.full:
                     break

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 
 from billing.limits import Admission
 from chat import llms
+from chat.llms import choice, wire
 from chat.models import Message
 from chat.tape import Event
 from chat.understanding.language import language_of
@@ -18,17 +19,21 @@ from chat.workflow.generate import generate
 from chat.workflow.state import Question, Reserved, Result, Run
 from tenants.models import Client
 from tests.chat.passages import passage
-from tests.contracts.llm_server import LlmServer, openai_events
+from tests.contracts.llm_server import LlmServer, Reply, anthropic_events, openai_events, status
 
 
 class Events(list[Event]):
     """A tape of this test alone."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.models: list[str] = []
+
     def annotate(self, note: dict[str, Any]) -> None:
-        """No process dies here."""
+        self.models.append(note["model"])
 
 
-async def generated(client: Client, text: str) -> tuple[Result, list[Event]]:
+async def generated(client: Client, text: str) -> tuple[Result, Events]:
     now = datetime.datetime.now(datetime.UTC)
     admission = Admission(limit=1, remaining=0, reset=0, overage=False, hour=now, at=now)
     question = Question(client, uuid.uuid4(), uuid.uuid4(), text, now, admission)
@@ -40,7 +45,7 @@ async def generated(client: Client, text: str) -> tuple[Result, list[Event]]:
         await generate(state, Runtime(context=run))
     finally:
         await llms.close()
-    return run.result, list(tape)
+    return run.result, tape
 
 
 async def test_the_offline_answerer_s_refusal_is_said_in_the_visitor_s_language():
@@ -56,6 +61,19 @@ async def test_an_answer_without_a_word_is_a_refusal(settings, pieces):
         server.script(openai_events(pieces))
         result, _ = await generated(Client(name="Acme", no_answer_text="Ask us by phone."), "Who is the director?")
     assert (result.text.strip(), result.sources, result.outcome) == ("Ask us by phone.", [], Message.Outcome.REFUSED)
+
+
+async def test_the_tape_knows_whom_to_bill_for_when_another_model_stands_in(settings, monkeypatch):
+    monkeypatch.setattr(wire, "FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr(choice, "today", lambda: datetime.date(2026, 12, 1))
+    settings.FALLBACK_TO_OTHER_PROVIDER = True
+    with LlmServer() as server:
+        settings.OPENAI_BASE_URL, settings.ANTHROPIC_BASE_URL = server.openai_url, server.anthropic_url
+        server.script(*[status(500)] * wire.TRIES, Reply(anthropic_events(["Within 30 days."])))
+        result, tape = await generated(Client(name="Acme", tier="free"), "Can I return shoes?")
+    assert tape.models == ["gpt-4o-mini", "claude-sonnet-5-5"]  # the other tier's model was withdrawn the day before
+    assert result.model is not None
+    assert (result.model.id, result.text) == ("claude-sonnet-5-5", "Within 30 days.")
 
 
 async def test_a_near_miss_is_a_question_without_an_answer_though_it_cites_what_is_near(settings):
