@@ -27,6 +27,7 @@ BELOW = (0.8, 0.6)  # likewise for the first sentence below a heading, and for t
 ALIKE = 0.7  # from which share of common words on a visitor's question is an FAQ's own
 FOREIGN = 0.8  # times the score of a sentence in another language than the question's
 LANGUAGE_FROM = 400  # characters of a passage
+A_TABLE_HAS = 4  # semicolons in so many
 MISSPELT = 5  # letters at least of a word that nobody says, to be taken for one that differs in a letter
 _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
@@ -94,7 +95,8 @@ def _foreign(question: str, passages: Sequence["Passage"]) -> set[int]:
 
 @lru_cache(maxsize=512)
 def _language(text: str) -> str:
-    return language_of(text, "")
+    """Of prose; the few words of a table's rows tell none."""
+    return language_of(text, "") if text.count("; ") < A_TABLE_HAS else ""
 
 
 def _words(text: str) -> frozenset[str]:

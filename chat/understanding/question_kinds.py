@@ -149,6 +149,15 @@ _CONTACT = Kind(
     bonus=0.20,
     miss=0.70,
 )
+_PHONE = Kind(
+    _any(
+        "^\\W*(?:tele)?(?:phone|fon)\\W*$|(?:tele)?phone numbers?|(?:by|your) (?:tele)?phone|call you|telefonnummer",
+        "(?:número de )?teléfono|numéro de téléphone|número de telefone",
+    ),
+    re.compile(r"\+?\d[\d ()/-]{6,}\d"),
+    bonus=0.15,
+    miss=0.80,
+)
 _WHERE = Kind(
     _any(
         "where (?:is|are) (?:you|your|the)|address|located|how do i (?:find|get to) you|adresse|anschrift|standort",
@@ -175,7 +184,7 @@ _MEANS = Kind(
     miss=0.80,
     says="@pay",
 )
-_KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _TEMPERATURE, _CONTACT, _WHERE, _MEANS)
+_KINDS = (_DURATION, _PRICE, _FIGURE, _TIME, _OPENING, _MANNER, _AMOUNT, _TEMPERATURE, _CONTACT, _PHONE, _WHERE, _MEANS)
 _ASKS = (
     r"(?:how|what|when|where|which|who|why|do|does|is|are|can|could|may|will|wie|was|wann|wo|welche[rsnm]?|wer|warum|"
     r"kann|gibt|habt|haben|ist|sind|comment|quand|où|combien|est-ce|cu[aá]nt[ao]s?|c[oó]mo|qué|cu[aá]ndo|d[oó]nde|hay|"
