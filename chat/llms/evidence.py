@@ -22,6 +22,7 @@ CLOSE = 0.9  # of the best one's score: what else is shown beside it
 MOST = 3
 FOLLOWED_UP = 2.0  # times the weight of a follow-up's own words
 UNSAID = 0.6  # times the score of a sentence that says none of the words that it must
+SAYS_ALL = 0.85  # times the score of a sentence that has all words of the question, but not what it asks for, at least
 HEADED = 0.9  # of what the headings above a table's row say counts as said by the row
 BELOW = (0.8, 0.6)  # likewise for the first sentence below a heading, and for those after it
 ALIKE = 0.7  # from which share of common words on a visitor's question is an FAQ's own
@@ -234,9 +235,9 @@ def _score(
     if own == 0 and near < 0.5:
         return 0.0
     score = 0.55 * own + 0.25 * near + 0.20 * passage_score
-    for kind in kinds:
-        score = min(1.0, score + kind.bonus) if kind in named else score * kind.miss
-    return score
+    missed = math.prod(kind.miss for kind in kinds if kind not in named)
+    score = min(1.0, score + sum(kind.bonus for kind in named))
+    return score * (max(missed, SAYS_ALL) if own > 0.95 and len(weights) > 1 else missed)
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> float:

@@ -167,6 +167,7 @@ HELP = [
         "4 Milk foam\n\nPurge the wand. Stop at 60 to 65 degrees Celsius.\n\n"
         "5 Descaling\n\nDescale the machine every three months.\n\n"
         "6 Error codes\n\nE07: The tank is empty.\nE09: Electronic fault. Orders before 2 pm are sent today.\n\n"
+        "The lounge opens at half past six.\n\n"
         "7 Service\n\nWrite to help@acme.example with your order number. We are on the telephone at 0113 496 0123.",
         number=0,
         title="Help",
@@ -203,8 +204,9 @@ HELP = [
             "Hello! How often do I descale the machine? Also, where is your shop?",
             ["Descale the machine every three months.", "Visit us at 14 Canal Street, Leeds LS1 4DY."],
         ),
+        ("When does the lounge open?", ["The lounge opens at half past six."]),
         ("phone number?", ["We are on the telephone at 0113 496 0123."]),
-        ("When are you open?", ["Closed on Sundays."]),
+        ("When are you open?", ["Closed on Sundays.", "The lounge opens at half past six."]),
         ("error E07 of the machine", ["E07: The tank is empty."]),
         ("error E08 of the machine", []),
         ("What is 2+2?", []),
