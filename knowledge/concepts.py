@@ -87,7 +87,7 @@ def concept_of(stem: str) -> str | None:
 
 def concepts_in(text: str) -> frozenset[str]:
     """The concepts that `text` is about: in its words, or in hours of days and addresses."""
-    found = {concept for word in words(text) for concept in concepts_of_word(word)}
+    found = {concept for word in set(words(text)) for concept in concepts_of_word(word)}
     if _DIGIT.search(text):
         found |= {"@open"} if _gives_hours(text) else set()
         found |= {"@store"} if ADDRESS.search(text) else set()
