@@ -51,6 +51,13 @@ def test_an_answer_streams_in_and_cites_its_sources(site: Site) -> None:
     assert body["metadata"]["pageUrl"] == site.shop + "/"
 
 
+def test_line_separators_of_other_alphabets_are_text_like_any(site: Site) -> None:
+    """U+2028 and its like end a line for a regular expression, not for an event stream."""
+    site.visit().open().ask("Boots?", Answer(["Sixty\u2028days, ", "\u2029or more\x85 👟."], SOURCES)).finished()
+    assert "Sixty\u2028days, \u2029or more\x85 👟." in site.last.inner_text()
+    assert site.service.seen("GET", "/api/widget/chat/stream/") == []  # nothing had to be asked for again
+
+
 def test_a_cut_stream_goes_on_where_it_stopped(site: Site) -> None:
     site.visit().open().ask("Boots?", boots(cut_after=4))
     site.finished()
