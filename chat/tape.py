@@ -117,8 +117,9 @@ class Tape:
                     continue
                 waiter = bell.waiter()
                 self._waiters.append(waiter)
+                shown = self._shown
                 await waiter
-                if after >= self._shown and not self.finished and not self._cut:
+                if shown == self._shown and not self.finished and not self._cut:
                     yield after + 1, []
         finally:
             bell.stop()
@@ -173,8 +174,9 @@ class _Bell:
 
     def _ring(self) -> None:
         due = self._since + self._patience
-        if due <= self._loop.time() and self._waiter is not None:
-            _wake(self._waiter)
+        if due <= self._loop.time():
+            if self._waiter is not None:  # else who follows has not waited yet: it is still taking the first part
+                _wake(self._waiter)
             due = self._loop.time() + self._patience
         self._timer = self._loop.call_at(due, self._ring)
 
