@@ -19,6 +19,7 @@ from chat.tapes.records import (
     Record,
     alive,
     followed,
+    followed_ms,
     id_of,
     interrupted,
     key_of,
@@ -42,6 +43,7 @@ class Reader:
         self.mirrors: dict[Id, Tape] = {}
         self._records: dict[Id, Record] = {}
         self._found: dict[Id, float] = {}  # when somebody last asked for it
+        self._told = 0.0  # when owners last heard of all who follow here
         self._task: asyncio.Task | None = None
 
     def mirror(self, client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
@@ -62,18 +64,19 @@ class Reader:
             del self._found[id]
         else:
             self.mirrors[id], self._records[id] = mirror, record
+            self._told = 0.0  # of this one they hear at once
             if self._task is None or self._task.done():
                 self._task = background.start(self._run())
         return mirror
 
     async def _run(self) -> None:
-        checked = answered = time.monotonic()
+        answered = time.monotonic()
         while self.mirrors:
             try:
                 await self._read_on()
                 now = answered = time.monotonic()
-                if now - checked > HEARTBEAT:
-                    checked = now
+                if now - self._told > HEARTBEAT:
+                    self._told = now
                     self._drop_unfollowed()
                     await self._tell_owners()
             except Away as error:
@@ -121,21 +124,36 @@ class Reader:
         """Tell that somebody follows here, and ask who still lives; what a dead process left is closed."""
         if not self._records:
             return
-        owners = sorted({record.owner for record in self._records.values()})
+        owner_of = {id: record.owner for id, record in self._records.items()}
+        owners = sorted(set(owner_of.values()))
         async with step() as redis:
             pipe = redis.pipeline(transaction=False)
-            for id in self.mirrors:
-                pipe.set(followed(*id), 1, px=int(3 * HEARTBEAT * 1000))
+            for id in owner_of:
+                pipe.set(followed(*id), 1, px=followed_ms())
+            for id in owner_of:
+                pipe.exists(key_of(*id))
             for owner in owners:
                 pipe.exists(alive(owner))
-            living = dict(zip(owners, (await pipe.execute())[-len(owners) :], strict=True))
-        for id in [id for id, record in self._records.items() if not living[record.owner]]:
-            if not await _close(*id):
-                self._give_up([id])
+            replies = (await pipe.execute())[len(owner_of) :]
+        kept = dict(zip(owner_of, replies, strict=False))
+        living = dict(zip(owners, replies[len(owner_of) :], strict=True))
+        self._give_up(id for id in owner_of if not kept[id])  # flushed: nothing more will come of it
+        await asyncio.gather(*(self._close(id) for id, owner in owner_of.items() if kept[id] and not living[owner]))
+
+    async def _close(self, id: Id) -> None:
+        """Have what a dead process left be closed; where nobody can, its followers are told here."""
+        try:
+            closed = await _close(*id)
+        except Exception as error:  # noqa: BLE001 - other answers are read on, whatever fails with this one
+            log.warning("an answer of a dead process could not be closed", error=type(error).__name__)
+            closed = False
+        if not closed:
+            self._give_up([id])
 
     def _give_up(self, ids: Iterable[Id]) -> None:
         for id in ids:
-            self.mirrors[id].append(interrupted(id[1]))
+            if mirror := self.mirrors.get(id):
+                mirror.append(interrupted(id[1]))
             self.drop(id)
 
     def _drop_unfollowed(self) -> None:

@@ -134,3 +134,9 @@ def alive(owner: str) -> str:
 
 def followed(client_id: uuid.UUID, trace_id: uuid.UUID) -> str:
     return f"followed:{client_id}:{trace_id}"
+
+
+def followed_ms() -> int:
+    """How long the word that somebody follows elsewhere is good for: until that follower has been gone for
+    ABANDONED_SECONDS, and while it is there over two heartbeats."""
+    return int(max(3 * HEARTBEAT, settings.ABANDONED_SECONDS + 2 * HEARTBEAT) * 1000)

@@ -5,10 +5,43 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from pytest_django import Settings
 
+from chat import tapes
 from chat.tape import Event, Tape, _Bell
+from chat.tapes import reader
+from chat.tapes.records import alive, fields_of, followed, key_of
+from tenants.models import Client
 
+pytestmark = pytest.mark.django_db(transaction=True)
 START, DONE = Event("start", {}), Event("done", "[DONE]")
+FAILED = Event("error", {"code": "LLM_ERROR", "message": "", "traceId": ""})
+
+
+def said(*pieces: str) -> list[Event]:
+    return [START, *(Event("chunk", piece) for piece in pieces)]
+
+
+async def written(client: Client, events: list[Event], owner: str, trace_id: uuid.UUID | None = None) -> uuid.UUID:
+    """An answer's record as a process that lives (unless it is called dead) writes it."""
+    trace_id, redis = trace_id or uuid.uuid4(), tapes.client()
+    about = {"owner": owner, "session": str(uuid.uuid4())}
+    await redis.delete(key_of(client.pk, trace_id))
+    await redis.xadd(key_of(client.pk, trace_id), fields_of(events) | about, id=f"{len(events)}-0")
+    if owner != "dead":
+        await redis.set(alive(owner), 1, px=60_000)
+    return trace_id
+
+
+async def found(client: Client, trace_id: uuid.UUID) -> Tape:
+    tape = await tapes.find(client.pk, trace_id)
+    assert tape is not None
+    return tape
+
+
+async def heard(tape: Tape) -> list[Event]:
+    async with asyncio.timeout(15):
+        return [event async for _, events in tape.follow() for event in events]
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -50,3 +83,40 @@ async def test_a_follower_that_takes_long_with_its_first_part_costs_nothing(monk
     await asyncio.sleep(0.3)  # as long as a full socket lets it wait
     assert len(rings) < 10
     assert await anext(parts) == (2, [])
+
+
+async def test_an_answer_that_can_t_be_closed_costs_its_own_followers_only(
+    shop: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: uuid.UUID) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(reader, "_close", fail)
+    left, living = await written(shop, said("You"), "dead"), await written(shop, said("60"), "another")
+    followers = [asyncio.create_task(heard(await found(shop, id))) for id in (left, living)]
+    assert await followers[0] == [*said("You"), tapes.interrupted(left)]
+    await tapes.client().xadd(key_of(shop.pk, living), fields_of([DONE]), id="3-0")
+    assert await followers[1] == [*said("60"), DONE]
+
+
+async def test_who_follows_an_answer_that_was_flushed_is_told(shop: Client) -> None:
+    trace_id = await written(shop, said("You"), "another")
+    follower = asyncio.create_task(heard(await found(shop, trace_id)))
+    await asyncio.sleep(0)
+    await tapes.client().delete(key_of(shop.pk, trace_id))
+    assert await follower == [*said("You"), tapes.interrupted(trace_id)]
+
+
+async def test_an_owner_hears_of_a_follower_elsewhere_until_it_has_been_gone_for_so_long(
+    shop: Client, settings: Settings
+) -> None:
+    settings.ABANDONED_SECONDS = 30
+    trace_id = await written(shop, said("You"), "another")
+    follower = asyncio.create_task(heard(await found(shop, trace_id)))
+    left = -2
+    for _ in range(500):
+        if (left := await tapes.client().pttl(followed(shop.pk, trace_id))) > 0:
+            break
+        await asyncio.sleep(0.02)
+    assert 30_000 < left <= 34_000
+    follower.cancel()
