@@ -106,6 +106,8 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         async with limits.slot(question.client.pk, question.visitor):
             ahead = None if question.idempotency_key else begin_search(question)
             question, reserved = await _reserve(question)
+            if reserved.session_id is not None:
+                question = replace(question, session_id=reserved.session_id)
             if reserved.again or reserved.person:  # nothing is counted (again)
                 await limits.withdraw(question.client, question.admission)
             if reserved.again:

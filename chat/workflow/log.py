@@ -184,7 +184,8 @@ def _failed_before(question: Question) -> Message | None:
 def _again(question: Question, failed: Message, version: int) -> Reserved:
     """Open a failed answer's row once more: its request is in the books already."""
     Message.objects.filter(pk=failed.pk).update(outcome=Outcome.RUNNING, error_code="", created=question.at)
-    return Reserved(_history(failed.session_id, before=failed), version, again=failed.trace_id)
+    history = _history(failed.session_id, before=failed)
+    return Reserved(history, version, again=failed.trace_id, session_id=failed.session.session_id)
 
 
 def _session(question: Question) -> tuple[Session, bool]:

@@ -45,6 +45,7 @@ class Reserved:
     knowledge_version: int
     person: str = ""  # who has the conversation: no answer is made
     again: uuid.UUID | None = None  # the failed answer under the same idempotency key that this one takes the place of
+    session_id: uuid.UUID | None = None  # of that one, which began a session if the question names none
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A question is answered and billed once, however often it is sent and whatever dies in between."""
 
 import asyncio
+import json
 import time
 import uuid
 from datetime import timedelta
@@ -22,7 +23,7 @@ from tenants.models import Client
 from tenants.scoping import client_scope
 from tenants.threads import in_thread
 from tenants.visitors import session_token
-from tests.chat.conversation import books, call, chat, leaving, pieces_of, stored, stream
+from tests.chat.conversation import QUESTION, books, call, chat, leaving, pieces_of, stored, stream
 from tests.contracts.llm_server import RESET, LlmServer, openai_events, paced
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +100,17 @@ async def test_what_failed_after_it_was_billed_is_made_again_for_nothing(
     (row,), (records, reserved) = await stored(shop), await books(shop)
     assert (row.outcome, row.text, reserved) == ("answered", "60 days [1].", 0)
     assert [record.failed for record in records] == [False]
+
+
+async def test_what_is_made_again_belongs_to_the_session_that_it_began(
+    shop: Client, acme_key: str, provider: LlmServer
+) -> None:
+    provider.script([*openai_events(["You have "], finish=None), RESET], openai_events(["60 days [1]."]))
+    failed, whole = [await stream(acme_key, {"message": QUESTION}, idempotency_key="k") for _ in range(2)]
+    starts = [json.loads(reply.events[0][1]) for reply in (failed, whole)]
+    assert starts[0] == starts[1] and whole.text == "60 days [1]."
+    (row,) = await stored(shop)
+    assert str(await in_thread(_session, row)) == starts[1]["sessionId"]
 
 
 async def test_what_is_billed_is_made_again_in_a_full_hour_too(
