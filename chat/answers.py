@@ -131,7 +131,7 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
         metrics.count_request(question.door, question.client, "repeated")
         _tell(started, await _replay(repeated.answer))
     except Exception as error:  # noqa: BLE001 - raised where the answer is waited for
-        if not started.cancelled():
+        if not started.done():
             started.set_exception(error)
     finally:
         if not billed:  # the admission shows its place as free before who waits goes on

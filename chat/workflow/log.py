@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from django.db import DatabaseError
 from django.db.models import Q
 
 from billing import ledger
@@ -140,7 +139,7 @@ async def save(run: Run) -> None:
                 try:
                     await in_thread(complete, run.trace_id, run.question.client.pk, run.result)
                     return
-                except DatabaseError as error:
+                except Exception as error:
                     logger.error("an answer's row could not be completed", exc_info=error)
                     await asyncio.sleep(SAVE_AGAIN_SECONDS)
     except TimeoutError:
