@@ -63,8 +63,10 @@ class WebServer(Server):
         log.info("stopping: running answers may finish", seconds=settings.SHUTDOWN_SECONDS)
         for port in self.ports:
             port.stopListening()
-        await shutdown.finish(settings.SHUTDOWN_SECONDS, self._requests)
-        reactor.stop()
+        try:
+            await shutdown.finish(settings.SHUTDOWN_SECONDS, self._requests)
+        finally:
+            reactor.stop()
 
     def _requests(self) -> list[asyncio.Future]:
         """Responses under way, and open WebSockets."""
