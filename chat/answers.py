@@ -110,14 +110,13 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
                 question = replace(question, session_id=reserved.session_id)
             if reserved.again or reserved.person:  # nothing is counted (again)
                 await limits.withdraw(question.client, question.admission)
-            if reserved.again:
-                await tapes.discard(question.client.pk, reserved.again)
             if reserved.person:
                 _tell(started, _told(question, reserved.person))
                 return await feed.tell(question.client.pk, question.session_id)
             if started.cancelled() and not reserved.again:
                 return await in_thread(_give_up, question)
-            tape = tapes.make(question.client.pk, question.session_id, reserved.again or question.trace_id)
+            trace_id, anew = reserved.again or question.trace_id, reserved.again is not None
+            tape = tapes.make(question.client.pk, question.session_id, trace_id, anew=anew)
             tape.append(opening(tape))
             run = Run(question, reserved, tape, Result(), time.monotonic(), ahead=ahead)
             tape.task = asyncio.create_task(_answer(run))
@@ -217,7 +216,10 @@ def _to_a_person(tape: Tape, person: str, text: str) -> list[Event]:
 async def _replay(answer: Message) -> Tape:
     """The tape of an earlier answer: its own while it is kept, else one made from its row. So also where its process
     died after the row was completed, and before it had written down that the answer is whole."""
-    tape = await tapes.find(answer.client_id, answer.trace_id)
+    try:
+        tape = await tapes.find(answer.client_id, answer.trace_id)
+    except tapes.Away:
+        tape = None
     if tape is not None and (tape.whole or answer.outcome not in WHOLE):
         return tape
     tape = Tape(answer.client_id, answer.session.session_id, answer.trace_id)

@@ -192,7 +192,10 @@ class ResumeConsumer(StreamConsumer):
             caller = self.caller = await door.acting(caller, self.query())
             client = caller.client
             assert client is not None
-            tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
+            try:
+                tape = await tapes.find(client.pk, self.scope["url_route"]["kwargs"]["trace_id"])
+            except tapes.Away as away:  # it may well be there
+                raise door.unavailable() from away
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")

@@ -108,8 +108,13 @@ async def within(by: float) -> AsyncIterator[None]:
         async with asyncio.timeout_at(by):
             yield
     except TimeoutError as error:
-        message = "The service is not available at the moment. Please try again in a few seconds."
-        raise ApiError("SERVICE_UNAVAILABLE", message, headers={"Retry-After": "5"}) from error
+        raise unavailable() from error
+
+
+def unavailable() -> ApiError:
+    """What is told where something that we need does not answer."""
+    message = "The service is not available at the moment. Please try again in a few seconds."
+    return ApiError("SERVICE_UNAVAILABLE", message, headers={"Retry-After": "5"})
 
 
 def arrived() -> float:

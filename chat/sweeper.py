@@ -39,18 +39,20 @@ async def sweep() -> int:
 async def close(client_id: uuid.UUID, trace_id: uuid.UUID, *, surely: bool = False) -> bool:
     """Close one answer if its process is dead; False when it lives or nobody can tell (unless `surely` dead)."""
     own = tapes.kept(client_id, trace_id)
-    if own is not None:  # only the database was away when it ended
+    if own is not None and not (settings.REDIS_URL and own.failed):  # only the database was away when it ended
         return own.finished and await _complete(client_id, trace_id, _result(own.events, own.note))
-    record = None
+    record = None  # for one that failed here may be made anew in another process
     try:
         record = await tapes.read(client_id, trace_id) if settings.REDIS_URL else None
         ended = record is not None and record.events[-1].final
         if record is not None and not (ended or surely) and await tapes.is_alive(record.owner):
             return False
     except tapes.Away:
-        pass
+        if not surely:
+            return False
     if record is None:
-        return surely and await _complete(client_id, trace_id, Result(outcome=Outcome.FAILED))
+        known = _result(own.events, own.note) if own else Result(outcome=Outcome.FAILED)
+        return surely and await _complete(client_id, trace_id, known)
     await _complete(client_id, trace_id, _result(record.events, record.note))
     if not ended:
         await tapes.conclude(record, tapes.interrupted(trace_id))

@@ -42,8 +42,10 @@ class Tape:
         session_id: uuid.UUID,
         trace_id: uuid.UUID,
         recorder: Callable[["Tape"], None] | None = None,
+        anew: bool = False,
     ):
         self.client_id, self.session_id, self.trace_id = client_id, session_id, trace_id
+        self.anew = anew  # it takes the place of an earlier record
         self.events: list[Event] = []
         self.note: dict[str, Any] = {}  # what a bill needs to know should this process die
         self.noted_at = 0  # how many events there were then: the next one is written down together with the note
@@ -64,6 +66,11 @@ class Tape:
     @property
     def whole(self) -> bool:
         return self.finished and self.events[-1].name == "done"
+
+    @property
+    def failed(self) -> bool:
+        """It ended, and not well: it may be made anew, here or in another process."""
+        return self.finished and not self.whole
 
     @property
     def followed(self) -> bool:

@@ -8,7 +8,7 @@ lives in its process (house.py), and nothing of Redis is loaded.
 
 from chat.tapes.connection import Away, client, step
 from chat.tapes.erasure import ask_whether_erased, erase, forget_client, honour_erasures, recorded
-from chat.tapes.house import discard, find, forget_later, kept, make, running, stop_mirroring
+from chat.tapes.house import find, forget_later, kept, make, running, settle, stop_mirroring
 from chat.tapes.reader import when_dead
 from chat.tapes.records import HEARTBEAT, Record, beat, conclude, interrupted, is_alive, read
 
@@ -20,7 +20,6 @@ __all__ = [
     "beat",
     "client",
     "conclude",
-    "discard",
     "erase",
     "find",
     "forget_client",
@@ -33,6 +32,7 @@ __all__ = [
     "read",
     "recorded",
     "running",
+    "settle",
     "step",
     "stop_mirroring",
     "when_dead",

@@ -6,17 +6,14 @@ import uuid
 from collections import deque
 from weakref import WeakKeyDictionary
 
-import structlog
 from django.conf import settings
 
 from chat.tape import KEEP_SECONDS, Tape
 from chat.tapes import records
-from chat.tapes.connection import Away, step
+from chat.tapes.connection import Away
 from chat.tapes.reader import Reader
 from chat.tapes.recorder import KEEP_TAPES, Recorder
 from chat.tapes.records import Id
-
-log = structlog.get_logger(__name__)
 
 
 class House:
@@ -43,10 +40,11 @@ def house() -> House:
     return _houses[loop]
 
 
-def make(client_id: uuid.UUID, session_id: uuid.UUID, trace_id: uuid.UUID) -> Tape:
-    """A tape for an answer that this process is going to make."""
+def make(client_id: uuid.UUID, session_id: uuid.UUID, trace_id: uuid.UUID, *, anew: bool = False) -> Tape:
+    """A tape for an answer that this process is going to make; `anew`: an earlier record of it is forgotten."""
+    house().reader.drop((client_id, trace_id))
     recorder = house().recorder.note if settings.REDIS_URL else None
-    tape = Tape(client_id, session_id, trace_id, recorder)
+    tape = Tape(client_id, session_id, trace_id, recorder, anew=anew)
     tape.followed_elsewhere = lambda: records.followed_elsewhere(client_id, trace_id)
     house().tapes[client_id, trace_id] = tape
     return tape
@@ -63,27 +61,24 @@ def forget_later(tape: Tape) -> None:
 
 
 async def find(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
-    """The tape of an answer of this process or another. Whose it is, the caller of this function checks."""
-    tape = kept(client_id, trace_id) or house().reader.mirror(client_id, trace_id)
-    if tape is not None or not settings.REDIS_URL:
-        return tape
+    """The tape of an answer of this process or another. Whose it is, the caller of this function checks. Raises Away
+    where it may be another process's, and Redis can't say."""
+    own = kept(client_id, trace_id)
+    if own is not None and not (settings.REDIS_URL and own.failed):
+        return own
+    if mirror := house().reader.mirror(client_id, trace_id):
+        return mirror
+    if not settings.REDIS_URL:
+        return None
     try:
         record = await records.read(client_id, trace_id)
     except Away:
-        return None
-    return house().reader.follow(record) if record else None
-
-
-async def discard(client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
-    """Forget the record of an answer that is made anew."""
-    house().tapes.pop((client_id, trace_id), None)
-    house().reader.drop((client_id, trace_id))
-    if settings.REDIS_URL:
-        try:
-            async with step() as redis:
-                await redis.delete(records.key_of(client_id, trace_id))
-        except Away:
-            log.warning("an old record of an answer could not be removed")
+        if own is not None:
+            return own
+        raise
+    if record is None or (own is not None and record.owner == records.PROCESS):
+        return own
+    return house().reader.follow(record)  # not the failed one here: another process has made the answer anew
 
 
 def kept(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
@@ -94,6 +89,11 @@ def kept(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
 def running() -> list[Tape]:
     """This process's unfinished tapes."""
     return [tape for tape in house().tapes.values() if not tape.finished]
+
+
+async def settle(seconds: float) -> None:
+    """Wait until all that was said here is written down and shown, `seconds` at most."""
+    await house().recorder.settle(seconds)
 
 
 def stop_mirroring() -> None:

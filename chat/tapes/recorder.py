@@ -42,6 +42,11 @@ class Recorder:
         tape.detach()
         self._written.pop(tape, None)
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until nothing is left to write, `seconds` at most."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+
     async def _run(self) -> None:
         repeated = False
         while grown := [(tape, len(tape.events)) for tape, done in self._written.items() if done < len(tape.events)]:
@@ -76,6 +81,8 @@ class Recorder:
         for tape, count in grown:
             done, key = self._written[tape], records.key_of(tape.client_id, tape.trace_id)
             fields = records.fields_of(tape.events[done:count])
+            if tape.anew and not done:
+                pipe.delete(key)
             if not done:
                 fields |= {"owner": records.PROCESS, "session": str(tape.session_id)}
             if tape.note and done <= tape.noted_at < count:

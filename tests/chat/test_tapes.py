@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from pytest_django import Settings
 
-from chat import tapes
+from chat import sweeper, tapes
 from chat.tape import Event, Tape, _Bell
 from chat.tapes import reader
-from chat.tapes.records import alive, fields_of, followed, key_of
+from chat.tapes.records import PROCESS, alive, fields_of, followed, key_of
 from tenants.models import Client
+from tests.chat.conversation import call
 
 pytestmark = pytest.mark.django_db(transaction=True)
 START, DONE = Event("start", {}), Event("done", "[DONE]")
@@ -83,6 +84,38 @@ async def test_a_follower_that_takes_long_with_its_first_part_costs_nothing(monk
     await asyncio.sleep(0.3)  # as long as a full socket lets it wait
     assert len(rings) < 10
     assert await anext(parts) == (2, [])
+
+
+async def test_an_answer_that_failed_here_and_is_made_anew_elsewhere_is_followed_there(shop: Client) -> None:
+    trace_id = uuid.uuid4()
+    own = tapes.make(shop.pk, uuid.uuid4(), trace_id)
+    own.append(*said("You"), FAILED)
+    await tapes.settle(5)
+    tapes.forget_later(own)
+    assert await tapes.find(shop.pk, trace_id) is own
+    await written(shop, said("You ", "have ", "60"), "another", trace_id)
+    assert (await found(shop, trace_id)).events == said("You ", "have ", "60")
+    assert not await sweeper.close(shop.pk, trace_id)  # the other one lives
+
+
+async def test_an_answer_made_anew_leaves_nothing_of_the_one_before(shop: Client) -> None:
+    trace_id = await written(shop, [*said("a", "b", "c", "d"), FAILED], PROCESS)
+    again = tapes.make(shop.pk, uuid.uuid4(), trace_id, anew=True)
+    again.append(*said("x"))
+    await tapes.settle(5)
+    again.append(DONE)
+    await tapes.settle(5)
+    record = await tapes.read(shop.pk, trace_id)
+    assert record is not None and record.events == [*said("x"), DONE]
+
+
+async def test_where_redis_is_away_an_answer_is_not_said_to_be_unknown(
+    shop: Client, acme_key: str, settings: Settings
+) -> None:
+    path = f"/api/widget/chat/stream/{await written(shop, said('You'), 'another')}"
+    settings.REDIS_URL, settings.REDIS_CLUSTER = "redis://127.0.0.1:1", False
+    refused = await call("GET", path, x_api_key=acme_key, x_session_token="x")
+    assert refused.error == (503, "SERVICE_UNAVAILABLE") and int(refused.headers["retry-after"]) > 0
 
 
 async def test_an_answer_that_can_t_be_closed_costs_its_own_followers_only(
