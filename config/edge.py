@@ -4,6 +4,7 @@ Daphne takes a whole body in before it asks the application, and bounds neither 
 so its classes are told the limits too (`limit_daphne`). A proxy's own limit comes on top, not instead.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 UPLOAD_PATHS = {"/api/widget/process-document", "/admin/knowledge/document/upload/"}
 MAX_OTHER_BODY = 1024 * 1024  # forms of the admin; the chat routes count their own 64 KB
 MAX_SOCKET_MESSAGE = 256 * 1024  # either way; the chat takes questions of 64 KB at most
+MOST_UNHEARD = 20  # messages of one socket that wait for the application
+MOST_UNREAD = 64 * 1024  # bytes that one socket's other side leaves with us
+LOOK_SECONDS = 0.05  # between two looks at a socket that is not read from
 SWALLOWED = 4  # a body over the limit is read and dropped up to so many times it, so that the refusal is read too
 
 
@@ -155,7 +159,36 @@ class _BoundedRequest(http_protocol.WebRequest):
 
 class _BoundedSocket(WebSocketProtocol):
     """Says with close code 1009 that a message is too large, before it is whole. The rest is read and dropped until the
-    other side closes, for a second at most; any other fault drops the connection at once."""
+    other side closes, for a second at most; any other fault drops the connection at once.
+
+    Takes in no more from who says more than the application has heard, or leaves unread what it is told: both would be
+    kept in memory without an end.
+    """
+
+    held = False
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if not self.held:
+            self._hold_while_behind()
+
+    def _hold_while_behind(self) -> None:
+        """Look now, and as long as it is held."""
+        behind = bool(self.transport.connected) and (self._unheard() > MOST_UNHEARD or self._unread() > MOST_UNREAD)
+        if behind and not self.held:
+            self.transport.pauseProducing()
+        elif self.held and not behind:
+            self.transport.resumeProducing()
+        self.held = behind
+        if behind:
+            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._hold_while_behind)
+
+    def _unheard(self) -> int:
+        queue = getattr(self, "application_queue", None)
+        return queue.qsize() if queue is not None else 0
+
+    def _unread(self) -> int:
+        return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
 
     def onMessageFrameBegin(self, length: int) -> None:
         self.failByDrop = False

@@ -5,7 +5,9 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,6 +93,44 @@ def test_any_other_fault_on_a_socket_drops_the_connection_at_once(product: Produ
         assert wire.recv(4096) == b""
 
 
+FLOODS = {
+    "answers left unread": lambda: frame(json.dumps({"type": "ping", "id": "x" * 60_000})),
+    "pongs left unread": lambda: frame("x" * 125, 9) * 500,
+    "messages that wait": lambda: frame("{") * 10_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_who_leaves_unread_what_it_is_told_is_not_listened_to(product: Product, flood: str) -> None:
+    """It is held up by its own connection: what is kept of it is bounded, and nobody else waits."""
+    before, sent, data = kept_bytes(product), 0, FLOODS[flood]()
+    with handshake(product, "/ws/widget/chat", Origin=product.url) as wire:
+        assert wire.recv(4096).startswith(b"HTTP/1.1 101")
+        wire.sendall(frame(json.dumps({"type": "auth", "apiKey": product.widget_key})))
+        assert b"ready" in wire.recv(4096)
+        wire.settimeout(1)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while sent < 100 * MB:
+                sent += wire.send(data)
+        assert product.request("GET", "/health/live")[0] == 200
+        assert kept_bytes(product) - before < 20 * MB
+
+
+def test_who_reads_late_gets_all_that_it_was_told(product: Product) -> None:
+    with handshake(product, "/ws/widget/chat", Origin=product.url) as wire:
+        assert wire.recv(4096).startswith(b"HTTP/1.1 101")
+        wire.sendall(frame(json.dumps({"type": "auth", "apiKey": product.widget_key})))
+        pings = b"".join(frame(json.dumps({"type": "ping", "id": f"{n:02}" + "x" * 50_000})) for n in range(60))
+        sender = threading.Thread(target=wire.sendall, args=(pings,))
+        sender.start()
+        wire.settimeout(20)
+        told = b""
+        while told.count(b'"event": "pong"') < 60:
+            told += wire.recv(65536)
+        sender.join()
+    assert re.findall(rb'"id": "(\d\d)x', told) == [b"%02d" % n for n in range(60)]
+
+
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws/widget/chat/", "/ws/desk/conversations/x"])
 def test_a_socket_where_there_is_none_is_refused_without_noise(product: Product, path: str) -> None:
     assert product.log
@@ -124,14 +164,23 @@ def test_a_form_with_a_bad_boundary_is_refused_in_the_contracts_words(
     assert told["x-request-id"] == json.loads(body)["traceId"]
 
 
-def handshake(product: Product, path: str) -> socket.socket:
+def frame(data: str, opcode: int = 1) -> bytes:
+    """One of a client's, masked with zeros."""
+    size = len(data)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + length + bytes(4) + data.encode()
+
+
+def handshake(product: Product, path: str, **headers: str) -> socket.socket:
     """A connection on which a WebSocket was asked for."""
     parts = urlsplit(product.url)
     wire = socket.create_connection((parts.hostname, parts.port), 10)
     key = base64.b64encode(os.urandom(16)).decode()
     wire.sendall(
         f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n".encode()
+        + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+        + b"\r\n"
     )
     return wire
 
