@@ -19,9 +19,10 @@ async def finish(seconds: float, requests: Callable[[], list[asyncio.Future]]) -
     door.closing = True
     tapes.stop_mirroring()
     await answers.finish_all(seconds)
+    await tapes.settle(GOODBYE_SECONDS)  # who follows from another process hears the end, too
     stream.send_all_away()
     await desk.send_all_away()
-    await websocket.send_all_away()
+    await websocket.send_all_away(GOODBYE_SECONDS)
     deadline = time.monotonic() + GOODBYE_SECONDS
     while (waiting := requests()) and time.monotonic() < deadline:
         await asyncio.wait(waiting, timeout=0.1)

@@ -51,7 +51,9 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         self.session_id = ""
         self.headers: dict[str, str] = {}
         self.tasks: set[asyncio.Task] = set()
+        self.questions: set[asyncio.Task] = set()  # those of them that answer one
         self.listening: asyncio.Task | None = None
+        self.left = False  # it was told to go: what it still says is not heard
         self.held = contextlib.ExitStack()
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
@@ -76,6 +78,8 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.left:
+            return
         id: Id = ""
         try:
             if text_data is None or len(text_data) > door.MAX_BODY_BYTES:
@@ -99,10 +103,12 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
         elif kind == "ping":
             await self._send_frame(id, "pong", {})
         elif kind == "ask":
-            if len(self.tasks) >= QUESTIONS_AT_ONCE:
+            if len(self.questions) >= QUESTIONS_AT_ONCE:
                 await self._leave(4429)
                 return
-            self._spawn(self._ask(id, self.caller, message))
+            question = self._spawn(self._ask(id, self.caller, message))
+            self.questions.add(question)
+            question.add_done_callback(self.questions.discard)
         elif kind == "listen":
             if self.listening is not None:
                 self.listening.cancel()
@@ -184,6 +190,7 @@ class WidgetConsumer(Layerless, AsyncWebsocketConsumer):
 
     async def _leave(self, code: int) -> None:
         """Close, and stop following at once: the other side may take its time to say goodbye."""
+        self.left = True
         await self.close(code)
         for task in self.tasks - {asyncio.current_task()}:
             task.cancel()
@@ -224,7 +231,10 @@ def _recognise(message: dict[str, Any], origin: str | None) -> tuple[Caller, uui
     return caller, session_id
 
 
-async def send_all_away() -> None:
-    """For a shutdown: everybody connects again elsewhere."""
+async def send_all_away(seconds: float) -> None:
+    """For a shutdown: everybody connects again elsewhere. Answers have ended by now; their last events leave first,
+    `seconds` at most."""
+    if telling := {question for consumer in open_connections for question in consumer.questions}:
+        await asyncio.wait(telling, timeout=seconds)
     for consumer in list(open_connections):
         await consumer._leave(1012)

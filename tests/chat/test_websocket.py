@@ -6,7 +6,7 @@ import uuid
 import pytest
 from pytest_django import Settings
 
-from chat import websocket
+from chat import door, shutdown, websocket
 from tenants import callers, keys
 from tenants.models import Client
 from tenants.threads import in_thread
@@ -146,6 +146,36 @@ async def test_a_flood_of_questions_ends_the_connection(
     for number in range(websocket.QUESTIONS_AT_ONCE + 1):
         await page.say(type="ask", id=str(number), message=QUESTION)
     assert await page.closed() == 4429
+
+
+async def test_who_was_sent_away_is_heard_no_more(
+    shop: Client, acme_key: str, provider: LlmServer, page: Socket
+) -> None:
+    assert await page.open()
+    await page.say(type="auth", apiKey="pk_live_wrong")
+    await page.say(type="auth", apiKey=acme_key)
+    await page.say(type="ask", id="a", message=QUESTION)
+    assert (await page.hear())["data"]["code"] == "INVALID_API_KEY"
+    assert await page.closed() == 4401
+    assert await page.wire.receive_nothing(0.3)
+    assert await stored(shop) == [] and provider.requests == []
+    await page.wire.disconnect()
+
+
+async def test_the_last_words_leave_before_a_restart_sends_everybody_away(
+    shop: Client, acme_key: str, provider: LlmServer, page: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.script(paced(openai_events(["You have ", "60 days."]), 0.01, 0.1))
+    assert await page.open()
+    await page.auth(acme_key)
+    await page.say(type="ask", id="a", message=QUESTION)
+    assert (await page.hear())["event"] == "start"
+    monkeypatch.setattr(door, "closing", False)  # it stays so for the tests after this one
+    ending = asyncio.create_task(shutdown.finish(10, list))
+    assert [frame["event"] for frame in (await page.answers("a"))["a"]][-3:] == ["sources", "usage", "done"]
+    assert await page.closed() == 1012
+    await ending
+    await page.wire.disconnect()
 
 
 async def test_a_paused_client_is_sent_away_at_once(
