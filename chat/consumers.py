@@ -48,7 +48,7 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         self.trace_id = ""
         self.begun = self.started = False  # the answer; the response
         self.size = 0
-        self.by = 0.0  # when the answer must have begun
+        self.came = self.by = 0.0  # when the request came; when the answer must have begun
 
     async def http_request(self, message: dict[str, Any]) -> None:
         self.size += len(message.get("body", b""))
@@ -65,7 +65,7 @@ class ChatDoor(Layerless, AsyncHttpConsumer):
         raise StopConsumer
 
     async def respond(self, body: bytes) -> None:
-        self.by = door.arrived()
+        self.came, self.by = asyncio.get_running_loop().time(), door.arrived()
         self.headers = headers_of(self.scope["headers"])
         self.trace_id = trace_id_of(self.headers.get("x-request-id"))
         with structlog.contextvars.bound_contextvars(trace_id=self.trace_id):
@@ -140,7 +140,8 @@ class ChatConsumer(ChatDoor):
 
     async def answer(self, caller: Caller, body: bytes) -> None:
         _, tape = await self.ask(caller, body)
-        whole = await answers.drain(tape, settings.ANSWER_TIMEOUT)
+        gone = asyncio.get_running_loop().time() - self.came
+        whole = await answers.drain(tape, settings.ANSWER_TIMEOUT - gone)
         content = json.dumps(whole, ensure_ascii=False).encode()
         await self.reply(200, content, {"Content-Type": "application/json", **await self.limit_headers()})
 
@@ -176,8 +177,9 @@ class StreamConsumer(ChatDoor):
         except asyncio.CancelledError:
             if not ended.is_set():
                 raise
-            error = watch.no_longer_allowed()
-            await self.send_body(frames.error(after + 1, error, tape), more_body=True)
+            await self.send_body(frames.error(after + 1, watch.no_longer_allowed(), tape), more_body=True)
+        except Exception as error:  # noqa: BLE001 - what fails after the first byte is an event, too
+            await self.send_body(frames.error(after + 1, as_api_error(error), tape), more_body=True)
         await self.send_body(b"", more_body=False)
 
 
@@ -199,12 +201,16 @@ class ResumeConsumer(StreamConsumer):
         token = self.headers.get("x-session-token")
         if tape is None or not check_session_token(client.pk, tape.session_id, token):
             raise ApiError("NOT_FOUND", "There is no such answer.")
+        after = self._after(tape)
         self.begun = True
         metrics.count_request(self.door, client, "followed")
-        await self.stream(tape, self._after(), caller, client, FOLLOWING_HEADERS)
+        await self.stream(tape, after, caller, client, FOLLOWING_HEADERS)
 
-    def _after(self) -> int:
+    def _after(self, tape: Tape) -> int:
+        """Which event they have seen last, 0 for none. One that a running answer does not have here may be on its way
+        from another process."""
         text = self.headers.get("last-event-id") or self.query().get("after") or "0"
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        if number is None or (tape.finished and number > len(tape.events)):
             raise ApiError("INVALID_REQUEST", "Last-Event-ID is the id of an event of this answer.")
-        return int(text)
+        return number

@@ -142,7 +142,10 @@ async def test_resuming_gives_the_rest_to_who_may_have_it(
     theirs = {"x_session_token": session_token(stranger.pk, await in_thread(_session, answer))}
     for key, proof in ((stranger_key, theirs), (stranger_key, token), (acme_key, theirs), (acme_key, {})):
         assert (await call("GET", path, x_api_key=key, **proof)).error == (404, "NOT_FOUND")
-    assert (await call("GET", path, x_api_key=acme_key, **token, last_event_id="-1")).error == (400, "INVALID_REQUEST")
+    beyond = str(len(whole.events) + 1)
+    for other in ("-1", "+1", "1.0", "1e1", "x", "٣", "9" * 30, beyond):
+        refused = await call("GET", path, x_api_key=acme_key, **token, last_event_id=other)
+        assert refused.error == (400, "INVALID_REQUEST"), other
     unknown = f"/api/widget/chat/stream/{uuid.uuid4()}"
     assert (await call("GET", unknown, x_api_key=acme_key, **token)).error == (404, "NOT_FOUND")
     assert str(answer.trace_id) in start
