@@ -52,6 +52,8 @@ async def begin(question: Question, by: float) -> Tape:
         except asyncio.CancelledError:
             if asyncio.get_running_loop().time() >= by:
                 started.cancel()
+            else:
+                started.add_done_callback(_nobody_waits)
             raise
 
 
@@ -68,7 +70,8 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
                     else:
                         found[event.name] = event.data
     except TimeoutError:
-        tape.stop()
+        if not tape.followed:  # by somebody else, who repeated the question
+            tape.stop()
         raise ApiError("TIMEOUT", "The answer took too long. Please try again.") from None
     if error := found.get("error"):
         raise ApiError(error["code"], error["message"])
@@ -135,6 +138,12 @@ async def _handle(question: Question, started: "asyncio.Future[Tape]") -> None:
     finally:
         if not billed:  # the admission shows its place as free before who waits goes on
             await limits.withdraw(question.client, question.admission)
+
+
+def _nobody_waits(started: "asyncio.Future[Tape]") -> None:
+    """Who asked left before there was an answer to follow."""
+    if not started.cancelled() and started.exception() is None:
+        started.result().expect_followers()
 
 
 def _tell(started: "asyncio.Future[Tape]", tape: Tape) -> None:

@@ -1,6 +1,7 @@
 """Three doors, one answer; and what each door tells those whom it does not let in."""
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
@@ -10,8 +11,10 @@ from django.db import connection
 from django.test import AsyncClient
 from pytest_django import Settings
 
-from chat import door
+from chat import answers, door, frames
 from chat.models import Session
+from chat.tape import Event
+from chat.workflow import log
 from tenants import callers, keys
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -300,6 +303,68 @@ async def test_a_slow_model_ends_a_whole_answer_at_its_deadline(
     provider.script([*openai_events(["You have "], finish=None), HANG])
     assert (await chat(acme_key)).error == (504, "TIMEOUT")
     await asyncio.to_thread(provider.wait_until_left, provider.requests[0], 1.5)
+
+
+async def test_the_deadline_of_a_whole_answer_counts_from_the_request_on(
+    shop: Client, acme_key: str, provider: LlmServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[float] = []
+    begin, drain = answers.begin, answers.drain
+
+    async def slow(*args: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return await begin(*args)
+
+    monkeypatch.setattr(answers, "begin", slow)
+    monkeypatch.setattr(answers, "drain", lambda tape, seconds: (left.append(seconds), drain(tape, seconds))[1])
+    assert (await chat(acme_key)).status == 200
+    assert left[0] <= settings.ANSWER_TIMEOUT - 0.3
+
+
+async def test_what_fails_after_the_first_byte_is_an_event_and_the_end(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sse = frames.sse
+
+    def fail(first: int, events: list[Event]) -> bytes:
+        if any(event.name == "chunk" for event in events):
+            raise ValueError
+        return sse(first, events)
+
+    monkeypatch.setattr(frames, "sse", fail)
+    reply = await stream(acme_key)
+    assert [name for name, _ in reply.events] == ["start", "error"]
+    assert json.loads(reply.events[-1][1])["code"] == "PROCESSING_ERROR"
+
+
+async def test_an_answer_whose_row_can_t_be_completed_has_an_end_all_the_same(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise ValueError
+
+    monkeypatch.setattr(log, "complete", fail)
+    monkeypatch.setattr(log, "SAVE_SECONDS", 0.1)
+    reply = await stream(acme_key)
+    assert (reply.text, reply.events[-1]) == ("You have 60 days [1].", ("done", "[DONE]"))
+    assert [row.outcome for row in await stored(shop)] == ["running"]  # the sweeper's
+
+
+async def test_who_leaves_before_the_first_byte_is_not_waited_for(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "FIRST_FOLLOWER_SECONDS", 3600.0)
+    provider.script([*openai_events(["You "], finish=None), HANG])
+    reserving = asyncio.Event()
+    loop, reserve = asyncio.get_running_loop(), log.reserve
+    monkeypatch.setattr(log, "reserve", lambda q: (loop.call_soon_threadsafe(reserving.set), reserve(q))[1])
+    async with leaving(acme_key):
+        await reserving.wait()
+    for _ in range(200):
+        if (rows := await stored(shop)) and rows[0].outcome != "running":
+            break
+        await asyncio.sleep(0.05)
+    assert [row.outcome for row in rows] == ["cancelled"]
 
 
 async def test_who_waits_too_long_for_the_database_is_told_so_and_no_model_is_asked(

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from pytest_django import Settings
 
-from chat import sweeper, tapes
+from chat import answers, sweeper, tapes
 from chat.tape import Event, Tape, _Bell
 from chat.tapes import reader
 from chat.tapes.records import PROCESS, alive, fields_of, followed, key_of
+from tenants.errors import ApiError
 from tenants.models import Client
 from tests.chat.conversation import call
 
@@ -86,6 +87,24 @@ async def test_a_follower_that_takes_long_with_its_first_part_costs_nothing(monk
     assert await anext(parts) == (2, [])
 
 
+async def test_whose_deadline_passes_stops_no_answer_that_somebody_else_follows() -> None:
+    tape = Tape(*[uuid.uuid4() for _ in range(3)])
+    tape.append(*said("You"))
+    tape.task = asyncio.create_task(asyncio.Event().wait())
+    other = asyncio.create_task(heard(tape))
+    await until(lambda: tape.followed)
+    with pytest.raises(ApiError, match="too long"):
+        await answers.drain(tape, 0.01)
+    assert not tape.task.cancelling()
+    tape.append(DONE)
+    assert await other == [*said("You"), DONE]
+    with pytest.raises(ApiError, match="too long"):
+        await answers.drain(unfinished := Tape(*[uuid.uuid4() for _ in range(3)]), 0.01)
+    assert not unfinished.followed
+    tape.task.cancel()
+
+
+@pytest.mark.usefixtures("each_redis")
 async def test_an_answer_that_failed_here_and_is_made_anew_elsewhere_is_followed_there(shop: Client) -> None:
     trace_id = uuid.uuid4()
     own = tapes.make(shop.pk, uuid.uuid4(), trace_id)
@@ -98,6 +117,7 @@ async def test_an_answer_that_failed_here_and_is_made_anew_elsewhere_is_followed
     assert not await sweeper.close(shop.pk, trace_id)  # the other one lives
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_an_answer_made_anew_leaves_nothing_of_the_one_before(shop: Client) -> None:
     trace_id = await written(shop, [*said("a", "b", "c", "d"), FAILED], PROCESS)
     again = tapes.make(shop.pk, uuid.uuid4(), trace_id, anew=True)
@@ -109,6 +129,19 @@ async def test_an_answer_made_anew_leaves_nothing_of_the_one_before(shop: Client
     assert record is not None and record.events == [*said("x"), DONE]
 
 
+@pytest.mark.usefixtures("each_redis")
+async def test_all_is_written_down_before_a_process_ends(shop: Client) -> None:
+    tape = tapes.make(shop.pk, uuid.uuid4(), uuid.uuid4())
+    for event in (*said("You ", "have "), DONE):
+        tape.append(event)
+        await asyncio.sleep(0)
+    await tapes.settle(5)
+    record = await tapes.read(shop.pk, tape.trace_id)
+    assert record is not None and record.events == tape.events
+    assert await heard(tape) == tape.events
+
+
+@pytest.mark.usefixtures("each_redis")
 async def test_where_redis_is_away_an_answer_is_not_said_to_be_unknown(
     shop: Client, acme_key: str, settings: Settings
 ) -> None:
@@ -118,6 +151,7 @@ async def test_where_redis_is_away_an_answer_is_not_said_to_be_unknown(
     assert refused.error == (503, "SERVICE_UNAVAILABLE") and int(refused.headers["retry-after"]) > 0
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_an_answer_that_can_t_be_closed_costs_its_own_followers_only(
     shop: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +166,7 @@ async def test_an_answer_that_can_t_be_closed_costs_its_own_followers_only(
     assert await followers[1] == [*said("60"), DONE]
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_who_follows_an_answer_that_was_flushed_is_told(shop: Client) -> None:
     trace_id = await written(shop, said("You"), "another")
     follower = asyncio.create_task(heard(await found(shop, trace_id)))
@@ -140,6 +175,7 @@ async def test_who_follows_an_answer_that_was_flushed_is_told(shop: Client) -> N
     assert await follower == [*said("You"), tapes.interrupted(trace_id)]
 
 
+@pytest.mark.usefixtures("each_redis")
 async def test_an_owner_hears_of_a_follower_elsewhere_until_it_has_been_gone_for_so_long(
     shop: Client, settings: Settings
 ) -> None:
