@@ -7,6 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from chat import door, shutdown, websocket
+from chat.tapes import recorder
 from tenants import callers, keys
 from tenants.models import Client
 from tenants.threads import in_thread
@@ -166,6 +167,7 @@ async def test_the_last_words_leave_before_a_restart_sends_everybody_away(
     shop: Client, acme_key: str, provider: LlmServer, page: Socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider.script(paced(openai_events(["You have ", "60 days."]), 0.01, 0.1))
+    monkeypatch.setattr(recorder, "TICK", 0.3)  # seconds from the last words to their being written down, and shown
     assert await page.open()
     await page.auth(acme_key)
     await page.say(type="ask", id="a", message=QUESTION)

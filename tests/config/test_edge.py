@@ -96,7 +96,6 @@ def test_any_other_fault_on_a_socket_drops_the_connection_at_once(product: Produ
 FLOODS = {
     "answers left unread": lambda: frame(json.dumps({"type": "ping", "id": "x" * 60_000})),
     "pongs left unread": lambda: frame("x" * 125, 9) * 500,
-    "messages that wait": lambda: frame("{") * 10_000,
 }
 
 
