@@ -190,6 +190,10 @@ class _BoundedSocket(WebSocketProtocol):
     def _unread(self) -> int:
         return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
 
+    def serverClose(self, code: int | None = None) -> None:
+        """With the codes that are a server's own, too: who restarts says 1012, which a client's side must not."""
+        self.sendCloseFrame(code=1000 if code is None else code)
+
     def onMessageFrameBegin(self, length: int) -> None:
         self.failByDrop = False
         super().onMessageFrameBegin(length)

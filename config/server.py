@@ -65,8 +65,9 @@ class WebServer(Server):
             port.stopListening()
         try:
             await shutdown.finish(settings.SHUTDOWN_SECONDS, self._requests)
-        finally:
-            reactor.stop()
+        except Exception as error:
+            log.error("the end was not an orderly one", exc_info=error)
+        reactor.stop()
 
     def _requests(self) -> list[asyncio.Future]:
         """Responses under way, and open WebSockets."""

@@ -1,5 +1,6 @@
 """An answer outlives cut connections, killed processes and restarts, over real HTTP on two server processes."""
 
+import json
 import random
 import signal
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.config.test_edge import frame, handshake
 from tests.contracts.llm_server import LlmServer, openai_events, paced
 from tests.flows.streams import Pair, pair, with_cuts
 
@@ -76,13 +78,26 @@ def test_a_stop_lets_answers_finish_and_sends_followers_elsewhere(product: Pair)
     foreign.cut()
     assert foreign.resume(0) == 200
     foreign.read(2)
-    threading.Timer(0.2, lambda: product.servers[0].send_signal(signal.SIGTERM)).start()
-    assert not foreign.read()  # cut off without a final event
+    far = product.ask(0, "How many days for boots, far?")
+    far.read(2)
+    far.cut()
+    assert far.resume(1) == 200  # whose process ends has nobody to wait for
+    with handshake(product, "/ws/widget/chat") as page:
+        assert page.recv(4096).startswith(b"HTTP/1.1 101")
+        page.sendall(frame(json.dumps({"type": "auth", "apiKey": product.key})))
+        threading.Timer(0.2, lambda: product.servers[0].send_signal(signal.SIGTERM)).start()
+        assert not foreign.read()  # cut off without a final event
+        page.settimeout(30)
+        told, goodbye = b"", b"\x88\x02" + (1012).to_bytes(2, "big")
+        while goodbye not in told and (more := page.recv(4096)):
+            told += more
+        assert goodbye in told
     with pytest.raises(OSError):
         product.ask(0, "too late")
     assert foreign.resume(1) == 200 and foreign.read()
     assert own.read()
-    for reader in (own, foreign):
+    assert far.read()
+    for reader in (own, foreign, far):
         assert reader.complete and reader.text == "".join(WORDS) and reader.events[-1][1] == "done"
     assert product.servers[0].wait(10) == 0
     product.start(0)
