@@ -9,8 +9,7 @@ from typing import Any
 from django.db import IntegrityError
 
 from billing import limits
-from chat import caretaker, metrics, tapes
-from chat.door import within
+from chat import caretaker, door, metrics, tapes
 from chat.llms import LlmError
 from chat.models import Message
 from chat.people import feed
@@ -46,7 +45,7 @@ async def begin(question: Question, by: float) -> Tape:
     task = asyncio.create_task(_handle(question, started), name=f"answer {question.trace_id}")
     _running.add(task)
     task.add_done_callback(_running.discard)
-    async with within(by):
+    async with door.within(by):
         try:
             return await asyncio.shield(started)
         except asyncio.CancelledError:
@@ -76,7 +75,7 @@ async def drain(tape: Tape, seconds: float) -> dict[str, Any]:
     if error := found.get("error"):
         raise ApiError(error["code"], error["message"])
     if "done" not in found:  # this process ends, and another one makes or keeps the answer
-        raise ApiError("SERVICE_UNAVAILABLE", "The answer was interrupted. Please ask again.")
+        raise _interrupted()
     return {
         "response": "".join(parts),
         "sessionId": str(tape.session_id),
@@ -178,7 +177,10 @@ async def _answer(run: Run) -> None:
         else:
             await answer_graph().ainvoke(state, context=run)
     except asyncio.CancelledError:
-        await _end(run, Outcome.CANCELLED, ApiError("TIMEOUT", "The answer was stopped."))
+        if door.closing:  # as when the process is killed: under its key the answer may be made again in its place
+            await _end(run, Outcome.FAILED, _interrupted())
+        else:
+            await _end(run, Outcome.CANCELLED, ApiError("TIMEOUT", "The answer was stopped."))
     except LlmError as error:
         await _end(run, Outcome.FAILED, ApiError(error.code, str(error)))
     except Exception as error:  # noqa: BLE001 - told to the visitor, recorded in the row, and logged
@@ -193,6 +195,10 @@ async def _end(run: Run, outcome: str, error: ApiError) -> None:
     if not run.result.billed:
         await limits.withdraw(run.question.client, run.question.admission)
     run.tape.append(Event("error", error_data(error, run.trace_id)))
+
+
+def _interrupted() -> ApiError:
+    return ApiError("SERVICE_UNAVAILABLE", "The answer was interrupted. Please ask again.")
 
 
 def error_data(error: ApiError, trace_id: uuid.UUID) -> dict[str, str]:

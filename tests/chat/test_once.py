@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from chat import answers, sweeper, tapes
+from chat import answers, door, sweeper, tapes
 from chat.models import Message
 from chat.tape import Event
 from chat.tapes.connection import DEADLINE
@@ -24,7 +24,7 @@ from tenants.scoping import client_scope
 from tenants.threads import in_thread
 from tenants.visitors import session_token
 from tests.chat.conversation import QUESTION, books, call, chat, leaving, pieces_of, stored, stream
-from tests.contracts.llm_server import RESET, LlmServer, openai_events, paced
+from tests.contracts.llm_server import HANG, RESET, LlmServer, openai_events, paced
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,6 +101,25 @@ async def test_what_failed_after_it_was_billed_is_made_again_for_nothing(
     (row,), (records, reserved) = await stored(shop), await books(shop)
     assert (row.outcome, row.text, reserved) == ("answered", "60 days [1].", 0)
     assert [record.failed for record in records] == [False]
+
+
+async def test_what_a_restart_cut_short_is_made_again_for_nothing(
+    shop: Client, acme_key: str, provider: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.script([*openai_events(["You have "], finish=None), HANG], openai_events(["60 days [1]."]))
+    asked = asyncio.create_task(stream(acme_key, idempotency_key="k"))
+    await asyncio.to_thread(provider.wait_for_requests, 1, 20)
+    for _ in range(500):
+        if any(event.name == "chunk" for tape in tapes.running() for event in tape.events):
+            break
+        await asyncio.sleep(0.02)
+    with monkeypatch.context() as ending:
+        ending.setattr(door, "closing", True)
+        await answers.finish_all(0)
+        name, data = (await asked).events[-1]
+    assert (name, json.loads(data)["code"]) == ("error", "SERVICE_UNAVAILABLE")
+    assert (await chat(acme_key, idempotency_key="k")).json["response"] == "60 days [1]."
+    assert ([row.outcome for row in await stored(shop)], len((await books(shop))[0])) == (["answered"], 1)
 
 
 async def test_what_is_made_again_belongs_to_the_session_that_it_began(
