@@ -1,7 +1,7 @@
 """A question that hangs on the conversation before it ("and for kids?") made to stand alone, to be searched for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chat import prompts
 from chat.llms import LlmError, Model, Turn, Usage, stream
@@ -21,17 +21,22 @@ def standalone(question: str, history: Sequence[Turn]) -> tuple[str, bool]:
     return f"{topic.strip()} {question.strip()}", True
 
 
-async def rewritten(question: str, history: Sequence[Turn], model: Model) -> tuple[str, bool, Usage | None]:
-    """As `standalone`, by a small call to `model` where the question is a follow-up and the model can do it; with the
-    tokens that the call took. When it fails, the rule's result serves."""
+async def rewritten(
+    question: str, history: Sequence[Turn], model: Model, charge: Callable[[Usage], None]
+) -> tuple[str, bool]:
+    """As `standalone`, by a small call to `model` where the question is a follow-up and the model can do it. When it
+    fails, the rule's result serves. `charge` gets the tokens that the call took, however it ends."""
     by_rule, follows = standalone(question, history)
     if not follows or model.provider == "extractive":
-        return by_rule, follows, None
+        return by_rule, follows
     answer = stream(prompts.build_rewrite(question, history), model)
     try:
         async with answer, asyncio.timeout(SECONDS):
             text = "".join([piece async for piece in answer])
     except (LlmError, TimeoutError):
-        return by_rule, True, answer.usage if answer.reached_model else None
+        return by_rule, True
+    finally:
+        if answer.reached_model:
+            charge(answer.usage)
     line = " ".join(prompts.clean(text).split()).strip('"“”')
-    return (line if 0 < len(line) <= LONGEST else by_rule), True, answer.usage
+    return (line if 0 < len(line) <= LONGEST else by_rule), True

@@ -108,6 +108,10 @@ class Run:
         seconds = settings.ANSWER_FIRST_TOKEN_TIMEOUT if rest else settings.LLM_FIRST_TOKEN_TIMEOUT
         return Patience.of(seconds, self.started)
 
+    def charge_rewriting(self, usage: Usage) -> None:
+        """Note what making the question stand alone has cost."""
+        self.result.rewriting = usage
+
     def say(self, piece: str) -> None:
         """Append a piece of the answer to the tape, and to what will be stored."""
         if not piece:

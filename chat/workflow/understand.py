@@ -22,7 +22,7 @@ async def understand(run: Run) -> State:
         run.result.outcome = Outcome.GREETED
         return {"ready": True, "text": reply}
     model = llms.choose(client)
-    query, follow_up, run.result.rewriting = await rewritten(question.text, run.reserved.history, model)
+    query, follow_up = await rewritten(question.text, run.reserved.history, model, run.charge_rewriting)
     language = language_of(question.text)
     key = "" if follow_up else _cache_key(run, model.id, language)
     earlier = await answer_cache.get(key) if key else None

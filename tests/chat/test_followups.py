@@ -1,9 +1,12 @@
 """Follow-ups are told from complete questions, and made to stand alone."""
 
+import asyncio
+
 import pytest
 
 from chat import llms
 from chat.llms import Turn
+from chat.understanding import followups
 from chat.understanding.followups import rewritten, standalone
 from tests.contracts.llm_server import HANG, LlmServer, openai_events, status
 
@@ -72,10 +75,26 @@ def server(settings):
 
 
 async def asked(question: str):
+    charged = [None]
     try:
-        return await rewritten(question, HISTORY, llms.find("gpt-4o-mini"))
+        return *await rewritten(question, HISTORY, llms.find("gpt-4o-mini"), charged.append), charged[-1]
     finally:
         await llms.close()
+
+
+async def test_who_leaves_in_the_middle_of_it_is_charged_for_it(server: LlmServer, monkeypatch):
+    server.script([*openai_events(["How long "], finish=None), HANG])
+    charged, calls = [], []
+    monkeypatch.setattr(followups, "stream", lambda *prompt: calls.append(llms.stream(*prompt)) or calls[-1])
+    asking = asyncio.create_task(rewritten("and for kids?", HISTORY, llms.find("gpt-4o-mini"), charged.append))
+    for _ in range(500):
+        if calls and calls[0].reached_model:
+            break
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await llms.close()
+    assert [(usage.model, usage.exact) for usage in charged] == [("gpt-4o-mini", False)]
 
 
 async def test_a_model_rewrites_a_follow_up(server: LlmServer):
