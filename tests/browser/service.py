@@ -141,7 +141,8 @@ class Handler(BaseHTTPRequestHandler):
         answer = service.keyed.get(key) or service.answers.pop(0)
         if answer.error:
             return self.refuse(*answer.error)
-        service.keyed[key] = answer
+        if not answer.failure:  # else it is made again in its place
+            service.keyed[key] = answer
         answer.session_id, answer.question = record["body"]["sessionId"], record["body"]["message"]
         service.given[answer.trace_id] = answer
         if path == "/chat":

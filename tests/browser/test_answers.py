@@ -119,6 +119,22 @@ def test_limits_and_failures_are_told_in_words_and_can_be_retried(site: Site) ->
     site.finished()
     assert words(site) == TEXT
     assert site.page.locator(".me").count() == 1
+    asked = site.service.seen("POST", "/api/widget/chat")
+    assert len({request["headers"]["idempotency-key"] for request in asked}) == 1, "billed once, whatever failed"
+
+
+def test_a_stopped_answer_is_asked_for_anew(site: Site) -> None:
+    """Under its key the service would repeat the half of it."""
+    for failure in (("TIMEOUT", "The answer was stopped."), ("SERVICE_UNAVAILABLE", "The answer was interrupted.")):
+        site.service.requests.clear()
+        site.visit().open().ask("Boots?", Answer(["Half of"], failure=failure)).finished()
+        site.service.answers.append(boots())
+        site.page.get_by_role("button", name="Try again").click()
+        site.finished()
+        assert words(site) == TEXT
+        first, second = (r["headers"]["idempotency-key"] for r in site.service.seen("POST", "/api/widget/chat"))
+        assert (first == second) is (failure[0] != "TIMEOUT")
+        site.page.evaluate("localStorage.clear()")
 
 
 def test_offline_is_said_and_the_question_can_be_sent_again(site: Site) -> None:

@@ -14,7 +14,7 @@ const conversation = (app, store) => {
   /** Follow a turn to its end and show it as it grows. */
   const run = async (turn) => {
     const { saved } = turn
-    const request = { ...saved, token: app.token, plain: !saved.traceId && (app.plain || !app.settings.stream) }
+    const request = { ...saved, traceId: turn.traceId, token: app.token, plain: !turn.traceId && (app.plain || !app.settings.stream) }
     const stop = (stopper = new AbortController())
     const tell = reader(app.say)
     const mine = () => stopper === stop
@@ -113,11 +113,14 @@ const conversation = (app, store) => {
     return start(turnOf(question, begin(question)))
   }
 
-  /** Ask again: after a broken connection with the same key, so that an answer already made is not made twice. */
+  /**
+   * Ask again with the same key, so that an answer already made is not made twice, and one that failed half-way is not
+   * billed twice. One that was STOPPED, or given up (TIMEOUT), stays so under its key.
+   */
   const retry = (turn) => {
     if (busy()) return
     app.turns = app.turns.filter((other) => other !== turn)
-    start(turnOf(turn.question, turn.failure.code === 'NETWORK' ? turn.saved : begin(turn.question)))
+    start(turnOf(turn.question, /STOP|TIME/.test(turn.failure.code) ? begin(turn.question) : turn.saved))
     app.panel.input.focus()
   }
 

@@ -25,7 +25,7 @@ const refusal = async (response) => {
 const readFrame = (frame) => {
   const event = { data: [] }
   for (const line of frame.split('\n')) {
-    const [, field, value] = /^([^:]*):? ?([\s\S]*)$/.exec(line) // a dot would stop at U+2028
+    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line) // s: a dot alone stops at U+2028
     if (field === 'data') event.data.push(value)
     else event[field] = value
   }
