@@ -188,7 +188,8 @@ class _BoundedSocket(WebSocketProtocol):
         return queue.qsize() if queue is not None else 0
 
     def _unread(self) -> int:
-        return len(self.transport.dataBuffer) - self.transport.offset + self.transport._tempDataLen
+        kept = self.transport
+        return len(kept.dataBuffer) - kept.offset + kept._tempDataLen if isinstance(kept, Connection) else 0
 
     def serverClose(self, code: int | None = None) -> None:
         """With the codes that are a server's own, too: who restarts says 1012, which a client's side must not."""

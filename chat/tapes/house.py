@@ -78,6 +78,8 @@ async def find(client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
         raise
     if record is None or (own is not None and record.owner == records.PROCESS):
         return own
+    if not record.events[-1].final:
+        await records.tell_owner(client_id, trace_id)  # at once: it may be about to stop
     return house().reader.follow(record)  # not the failed one here: another process has made the answer anew
 
 

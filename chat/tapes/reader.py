@@ -43,7 +43,6 @@ class Reader:
         self.mirrors: dict[Id, Tape] = {}
         self._records: dict[Id, Record] = {}
         self._found: dict[Id, float] = {}  # when somebody last asked for it
-        self._told = 0.0  # when owners last heard of all who follow here
         self._task: asyncio.Task | None = None
 
     def mirror(self, client_id: uuid.UUID, trace_id: uuid.UUID) -> Tape | None:
@@ -64,19 +63,18 @@ class Reader:
             del self._found[id]
         else:
             self.mirrors[id], self._records[id] = mirror, record
-            self._told = 0.0  # of this one they hear at once
             if self._task is None or self._task.done():
                 self._task = background.start(self._run())
         return mirror
 
     async def _run(self) -> None:
-        answered = time.monotonic()
+        checked = answered = time.monotonic()
         while self.mirrors:
             try:
                 await self._read_on()
                 now = answered = time.monotonic()
-                if now - self._told > HEARTBEAT:
-                    self._told = now
+                if now - checked > HEARTBEAT:
+                    checked = now
                     self._drop_unfollowed()
                     await self._tell_owners()
             except Away as error:

@@ -82,6 +82,12 @@ async def beat() -> None:
             log.warning("no sign of life could be given", error=str(error))
 
 
+async def tell_owner(client_id: uuid.UUID, trace_id: uuid.UUID) -> None:
+    """Tell the process that makes an answer that somebody follows it here. Raises Away."""
+    async with step() as redis:
+        await redis.set(followed(client_id, trace_id), 1, px=followed_ms())
+
+
 async def followed_elsewhere(client_id: uuid.UUID, trace_id: uuid.UUID) -> bool:
     """Does a follower in another process read along?"""
     if not settings.REDIS_URL:

@@ -58,7 +58,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("/api/widget/chat/stream", "post"): Operation("Ask, and get the answer as it is written", WIDGET, {200: "Events"},
         ERRORS, _body, (KEY,), EVENTS),
     ("/api/widget/chat/stream/{trace_id}", "get"): Operation("The rest of an answer, followed live", WIDGET,
-        {200: "Events"}, REFUSED, {}, (TOKEN, header("Last-Event-ID", "The last event that came."),
+        {200: "Events"}, (*REFUSED, 503), {}, (TOKEN, header("Last-Event-ID", "The last event that came."),
         query("after", {"type": "string", "pattern": "^[0-9]{1,9}$"}, "The same, for who can't set headers.")), EVENTS),
     ("/api/widget/sessions/{session_id}/events", "get"): Operation("What people write, live", WIDGET,
         {200: "Events"}, (*REFUSED, 429), {}, (TOKEN, header("Last-Event-ID", "The last turn that came."),
