@@ -183,3 +183,16 @@ async def test_an_owner_hears_of_a_follower_elsewhere_until_it_has_been_gone_for
     trace_id = await written(shop, said("You"), "another")
     await found(shop, trace_id)
     assert 30_000 < await tapes.client().pttl(followed(shop.pk, trace_id)) <= 34_000
+
+
+async def test_an_answer_whose_owner_can_t_be_asked_for_is_not_closed(
+    shop: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: str) -> bool:
+        raise tapes.Away("ConnectionError")
+
+    trace_id = await written(shop, said("You"), "another")
+    monkeypatch.setattr(tapes, "is_alive", away)
+    assert not await sweeper.close(shop.pk, trace_id)
+    record = await tapes.read(shop.pk, trace_id)
+    assert record is not None and record.events == said("You")
