@@ -1,6 +1,7 @@
 """One streamed call to a provider: deadlines, tries, server-sent events. What the events mean is the adapters' part."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -47,9 +48,10 @@ async def pieces(make_call: MakeCall, tally: Tally, patience: Patience) -> Async
     total_by = now() + settings.LLM_TOTAL_TIMEOUT
     for attempt in range(TRIES):
         try:
-            async for piece in _attempt(make_call(tally), tally, patience, total_by):
-                tally.pieces.append(piece)
-                yield piece
+            async with contextlib.aclosing(_attempt(make_call(tally), tally, patience, total_by)) as said:
+                async for piece in said:
+                    tally.pieces.append(piece)
+                    yield piece
             return
         except LlmError as error:
             log.info("A call to %s failed: %s", tally.model.id, error.detail)
