@@ -42,7 +42,7 @@ def leaks_to_sql(model: type[ClientOwned], acme: Client, row: ClientOwned) -> li
         "read by id": f"SELECT 1 FROM {table} WHERE {pk} = %s",
         "lock": f"SELECT 1 FROM {table} WHERE {pk} = %s FOR UPDATE",
         "update": f"UPDATE {table} SET client_id = client_id WHERE client_id = %s RETURNING 1",
-        "steal": f"UPDATE {table} SET client_id = (SELECT tenancy.bound(true)) WHERE client_id = %s RETURNING 1",
+        "steal": f"UPDATE {table} SET client_id = (SELECT tenancy.scope(false)) WHERE client_id = %s RETURNING 1",
         "delete": f"DELETE FROM {table} WHERE client_id = %s RETURNING 1",
     }
     values = {"read all": f"%{canary(acme)}%", "read by id": row.pk, "lock": row.pk}
