@@ -70,13 +70,16 @@ async def ask(key: str, number: int) -> None:
 
 @pytest.fixture
 def pool(transactional_db: None) -> Iterator[None]:
-    """Connections that stay open, as in the web processes."""
+    """Connections that stay open and keep what is prepared, as in the web processes."""
+    options = connection.settings_dict["OPTIONS"]
+    without = dict(options)
     connection.close()
-    connection.settings_dict["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 40, "timeout": 5}
+    options.update(pool={"min_size": 1, "max_size": 40, "timeout": 5}, prepare_threshold=5)
     yield
     connection.close()
     connection.close_pool()
-    del connection.settings_dict["OPTIONS"]["pool"]
+    options.clear()
+    options.update(without)
 
 
 @pytest.mark.usefixtures("pool")
