@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
-from django.db.models import Func
+from django.db.models import Exists, Func, OuterRef
 from django.db.models.lookups import Exact
 
 from tenants import round_trips, row_security
@@ -168,11 +168,19 @@ class ScopedQuerySet(models.QuerySet):
         _default_client(self.model, values)
         return super().create(**values)
 
-    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
-        objs = _checked(self.model, objs)
-        if kwargs.get("update_conflicts") and "client" not in (kwargs.get("unique_fields") or ()):
+    def bulk_create(  # type: ignore[override]
+        self,
+        objs: Iterable[Any],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Any = None,
+        unique_fields: Any = None,
+    ) -> Any:
+        rows = _checked(self.model, objs)
+        if update_conflicts and "client" not in (unique_fields or ()):
             raise WrongClient("the conflicting row could be another client's: name client among the unique fields")
-        return super().bulk_create(objs, *args, **kwargs)
+        return super().bulk_create(rows, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields)
 
     def bulk_update(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         return super().bulk_update(_checked(self.model, objs), *args, **kwargs)
@@ -181,10 +189,30 @@ class ScopedQuerySet(models.QuerySet):
         if {"client", "client_id"} & values.keys():
             raise WrongClient("a row never moves to another client")
         references = {name: value for name, value in values.items() if _names_owned_row(self.model, name)}
+        computed = [name for name, value in references.items() if hasattr(value, "resolve_expression")]
+        plain = {name: value for name, value in references.items() if name not in computed}
         client_id = current_client()
-        if references and client_id is not None:
-            check_references([self.model(client_id=client_id, **references)])  # type: ignore[list-item]
-        return super().update(**values)
+        if plain and client_id is not None:
+            check_references([self.model(client_id=client_id, **plain)])  # type: ignore[list-item]
+        if not computed or connection.vendor == "postgresql":
+            return super().update(**values)
+        with transaction.atomic():
+            changed = super().update(**values)
+            _refuse_strays(self.model, computed)
+        return changed
+
+    def _insert(self, objs: Any, *args: Any, **kwargs: Any) -> Any:
+        """What every insertion comes to, by `save_base()` too, which fixtures use."""
+        for row in objs:
+            _check_owner(row)
+        return super()._insert(objs, *args, **kwargs)  # type: ignore[misc]
+
+    def _update(self, values: Any) -> int:
+        """Likewise for what a row's own saving changes."""
+        for field, _, value in values:
+            if field.name == "client":
+                _refuse_other(self.model, value)
+        return super()._update(values)  # type: ignore[misc]
 
     def raw(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("raw SQL on client-owned rows would bypass the scope")
@@ -228,7 +256,13 @@ class ClientOwned(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         self.check_client()
+        # Django deletes by the key alone, which may be of another client's row, whoever's this one says it is.
+        if self.pk is not None and connection.vendor != "postgresql" and not self._is_there():
+            return 0, {}
         return super().delete(*args, **kwargs)
+
+    def _is_there(self) -> bool:
+        return type(self)._base_manager.filter(pk=self.pk).exists()
 
     def check_client(self) -> None:
         """Take the client in scope when none is set; refuse another's row and foreign keys into another's rows."""
@@ -245,6 +279,8 @@ def check_references(rows: Sequence[ClientOwned]) -> None:
     for field in rows[0]._meta.concrete_fields if rows else ():
         if not _names_owned_row(type(rows[0]), field.name):
             continue
+        if any(hasattr(getattr(row, field.attname), "resolve_expression") for row in rows):
+            raise WrongClient(f"{type(rows[0]).__name__}.{field.name} is saved as a value, which can be looked up")
         loaded = [(row, row._state.fields_cache.get(field.name)) for row in rows]
         if any(related is not None and related.client_id != row.client_id for row, related in loaded):
             raise WrongClient(f"{type(rows[0]).__name__}.{field.name} belongs to another client")
@@ -255,11 +291,20 @@ def check_references(rows: Sequence[ClientOwned]) -> None:
 
 
 def _look_up(field: Any, references: set[tuple[Any, uuid.UUID]]) -> None:
-    ids = {pk for pk, _ in references if pk is not None and not hasattr(pk, "resolve_expression")}
+    ids = {pk for pk, _ in references if pk is not None}
     if ids:
         owned = set(field.related_model._base_manager.filter(pk__in=ids).values_list("pk", "client_id"))
         if any(pk in ids and (pk, client_id) not in owned for pk, client_id in references):
             raise WrongClient(f"{field.model.__name__}.{field.name} belongs to another client")
+
+
+def _refuse_strays(model: type[models.Model], names: list[str]) -> None:
+    """WrongClient if a row in scope leads to one that is not, by a foreign key that the database has computed."""
+    for name in names:
+        field: Any = model._meta.get_field(name.removesuffix("_id"))
+        owned = field.related_model._base_manager.filter(pk=OuterRef(field.attname), client_id=OuterRef("client_id"))
+        if model._base_manager.filter(~Exists(owned), **{f"{field.name}__isnull": False}).exists():
+            raise WrongClient(f"{model.__name__}.{field.name} belongs to another client")
 
 
 def _names_owned_row(model: type[models.Model], name: str) -> bool:
@@ -284,8 +329,13 @@ def _check_owner(row: ClientOwned) -> None:
     scope = current_client()
     if row.client_id is None and scope is not None:
         row.client_id = scope
-    if scope is not None and row.client_id != scope:
-        raise WrongClient(f"{type(row).__name__} belongs to another client")
+    _refuse_other(type(row), row.client_id)
+
+
+def _refuse_other(model: type[models.Model], client_id: uuid.UUID) -> None:
+    scope = current_client()
+    if scope is not None and client_id != scope:
+        raise WrongClient(f"{model.__name__} belongs to another client")
 
 
 def _default_client(model: type[models.Model], values: dict[str, Any]) -> None:

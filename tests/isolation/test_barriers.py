@@ -210,7 +210,7 @@ def test_without_the_scopes_condition_the_managers_leak(
         assert {"read", "read by id", "delete"} <= leaks_to_orm(acme, stranger, rows)
         assert leaks_without_scope(acme, rows) == {"read", "exists"}
     with monkeypatch.context() as mutated:
-        mutated.setattr(scoping, "_check_owner", lambda row: None)
+        mutated.setattr(scoping, "_refuse_other", lambda model, client_id: None)
         mutated.setattr(scoping.InScope, "as_sql", lambda self, compiler, connection, **extra: ("1=1", []))
         assert "write" in leaks_to_orm(acme, stranger, rows)
     assert leaks_to_orm(acme, stranger, rows) == set()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Count, Exists, F, OuterRef, Q, Value
 
 from billing.models import Immutable
 from tenants import statements
 from tenants.models import Client
-from tenants.scoping import ClientOwned, NoClientInScope, WrongClient, client_scope
+from tenants.scoping import ClientOwned, NoClientInScope, WrongClient, client_scope, current_client
 from tests.isolation.rows import OWNED, canary, furnish
 
 Ask = Callable[[type[ClientOwned], Any], Any]
@@ -103,12 +103,20 @@ WRITES: dict[str, Ask] = {
     "update of the client": lambda m, id: m.objects.update(client=_other_client(m, id)),
     "delete of the id": lambda m, id: m.objects.filter(pk=id).delete()[0],
     "delete of an instance": lambda m, id: m(pk=id, client_id=_other_client(m, id)).delete(),
+    "delete of an instance that says it is ours": lambda m, id: m(pk=id, client_id=current_client()).delete()[0],
     "save of an instance": lambda m, id: m(pk=id, client_id=_other_client(m, id)).save(),
     "forced update of an instance": lambda m, id: m(pk=id, client_id=_other_client(m, id)).save(force_update=True),
     "create": lambda m, id: m.objects.create(client_id=_other_client(m, id)),
     "bulk_create": lambda m, id: m.objects.bulk_create([m(client_id=_other_client(m, id))]),
     "bulk_create over conflicts": lambda m, id: m.objects.bulk_create(
         [m(pk=id)], update_conflicts=True, unique_fields=[m._meta.pk.name], update_fields=["client"]
+    ),
+    "bulk_create over conflicts, by position": lambda m, id: m.objects.bulk_create(
+        [m(pk=id)], None, False, True, ["client"], [m._meta.pk.name]
+    ),
+    "save_base": lambda m, id: m(pk=id, client_id=_other_client(m, id)).save_base(),
+    "save_base of a new row, as of a fixture": lambda m, id: models.Model.save_base(
+        m(client_id=_other_client(m, id)), raw=True, force_insert=True
     ),
     "bulk_update": lambda m, id: m.objects.bulk_update([m(pk=id, client_id=_other_client(m, id))], ["client"]),
     "get_or_create": lambda m, id: m.objects.get_or_create(pk=id, client_id=_other_client(m, id)),
@@ -244,6 +252,12 @@ def test_related_sets_and_forward_access_stay_within_the_client(acme: Client, st
         ):
             with pytest.raises(WrongClient), transaction.atomic():
                 write()
+        with pytest.raises(WrongClient), transaction.atomic():
+            Message(session_id=Value(session.pk), trace_id=mine[Message].trace_id, role="visitor").save()
+        with pytest.raises((WrongClient, IntegrityError)), transaction.atomic():
+            Message.objects.update(session_id=Value(session.pk))
+            connection.check_constraints()
+        assert Message.objects.update(session_id=Value(mine[Session].pk)) == 1
         mine[Session].messages.add(theirs[Message])  # finds no such row to change
         with pytest.raises(Session.DoesNotExist):
             Message(session_id=session.pk).session  # noqa: B018
