@@ -33,9 +33,11 @@ def mint(
 ) -> tuple[ApiKey, str]:
     """Make a key and return its row and the key itself, which can't be had again.
 
-    A secret key is good for `scopes`, of SCOPES; a publishable one for chat only. ValidationError for wrong scopes.
+    A secret key is good for `scopes`, of SCOPES; a publishable one for chat only. ValidationError for wrong scopes,
+    another kind, or a name that is too long.
     """
     row = ApiKey(kind=kind, name=name, scopes=list(dict.fromkeys(scopes)), expires=expires)
+    row.clean_fields(exclude=("client", "digest", "hint"))
     row.clean()
     body = PREFIX_OF[ApiKey.Kind(kind)] + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
     key = body + _checksum(body)
@@ -60,11 +62,11 @@ def revoke(row: ApiKey) -> None:
         ApiKey.objects.filter(pk=row.pk, revoked=None).update(revoked=timezone.now())
 
 
-def rotate(row: ApiKey, overlap: timedelta) -> tuple[ApiKey, str]:
+def rotate(row: ApiKey, overlap: timedelta, expires: datetime | None = None) -> tuple[ApiKey, str]:
     """A new key like `row`, which keeps working for `overlap` (or until it expires anyway, if that is sooner)."""
     end = timezone.now() + overlap
     with client_scope(row.client_id):
-        new, key = mint(row.client_id, row.kind, name=row.name, scopes=row.scopes)
+        new, key = mint(row.client_id, row.kind, name=row.name, scopes=row.scopes, expires=expires)
         ApiKey.objects.filter(Q(expires=None) | Q(expires__gt=end), pk=row.pk, revoked=None).update(expires=end)
     return new, key
 

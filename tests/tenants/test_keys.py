@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -156,6 +156,15 @@ def test_commands_make_list_rotate_and_revoke(db: None, stranger: Client, capsys
     assert made["publishableKey"] not in json.dumps(listed)
 
 
+def test_a_successor_ends_when_it_is_told_to(acme: Client, acme_key: str, capsys: Any) -> None:
+    made = manage(capsys, "create_key", "--replaces", acme_key, "--expires-days", "2", "--overlap-hours", "0")
+    end = datetime.fromisoformat(made["expires"]) - timezone.now()
+    assert timedelta(days=2, minutes=-1) < end < timedelta(days=2)
+    with pytest.raises(ApiError):
+        authenticate({"x-api-key": acme_key})
+    assert authenticate({"x-api-key": made["key"]}).client == acme
+
+
 def test_after_the_overlap_only_the_successor_works(acme: Client) -> None:
     row, old = keys.mint(acme.pk, "secret", scopes=["usage"])
     _, new = keys.rotate(row, timedelta(seconds=-1))
@@ -173,6 +182,14 @@ def test_after_the_overlap_only_the_successor_works(acme: Client) -> None:
         ["create_key", "--client", "nobody"],
         ["create_key", "--client", "00000000-0000-0000-0000-000000000000"],
         ["create_key", "--client", "Acme Outdoor", "--kind", "secret"],
+        ["create_key", "--client", "Acme Outdoor", "--name", "x" * 101],
+        ["create_key", "--client", "Acme Outdoor", "--expires-days", "nan"],
+        ["create_key", "--client", "Acme Outdoor", "--expires-days", "1e9"],
+        ["create_key", "--client", "Acme Outdoor", "--expires-days", "-1"],
+        ["create_key", "--client", "Acme Outdoor", "--overlap-hours", "1"],
+        ["create_key", "--replaces", "1", "--scope", "usage"],
+        ["create_key", "--replaces", "1", "--overlap-hours", "inf"],
+        ["revoke_key", "9" * 30],
         ["revoke_key", "999999"],
         ["revoke_key", GOOD],
     ],

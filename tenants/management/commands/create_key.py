@@ -1,5 +1,6 @@
 """`manage.py create_key`: another key, or a successor of one."""
 
+import argparse
 import json
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from django.utils import timezone
 from tenants import keys
 from tenants.management.lookup import client_named, key_named
 from tenants.models import ApiKey
+
+MOST_HOURS = 100 * 365 * 24.0
 
 
 class Command(BaseCommand):
@@ -25,7 +28,7 @@ class Command(BaseCommand):
         whose.add_argument(
             "--replaces", metavar="KEY", help="an older key (its id or itself): same client, kind, scopes"
         )
-        parser.add_argument("--kind", choices=ApiKey.Kind.values, default=ApiKey.Kind.PUBLISHABLE)
+        parser.add_argument("--kind", choices=ApiKey.Kind.values, help="default: publishable")
         parser.add_argument(
             "--scope",
             action="append",
@@ -35,8 +38,8 @@ class Command(BaseCommand):
             help="what a secret key is for; repeat for more (a publishable key is for chat)",
         )
         parser.add_argument("--name", default="", help="what the key is for, for people")
-        parser.add_argument("--expires-days", type=float, metavar="N", help="stop working after N days; default: never")
-        parser.add_argument("--overlap-hours", type=float, default=24, metavar="N", help="default: %(default)s")
+        parser.add_argument("--expires-days", type=_days, metavar="N", help="stop working after N days; default: never")
+        parser.add_argument("--overlap-hours", type=_hours, metavar="N", help="default: 24")
         parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,9 +58,26 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(made) if options["json"] else f"Key {row.pk} ({row.kind}), shown this once: {key}")
 
     def _made(self, options: dict[str, Any]) -> tuple[ApiKey, str]:
-        if options["replaces"]:
-            return keys.rotate(key_named(options["replaces"]), timedelta(hours=options["overlap_hours"]))
-        days = options["expires_days"]
+        days, overlap = options["expires_days"], options["overlap_hours"]
         expires = None if days is None else timezone.now() + timedelta(days=days)
-        client = client_named(options["client"])
-        return keys.mint(client.pk, options["kind"], name=options["name"], scopes=options["scopes"], expires=expires)
+        if options["replaces"]:
+            if options["kind"] or options["scopes"] or options["name"]:
+                raise CommandError("A successor has its predecessor's kind, scopes and name: leave those out.")
+            old = key_named(options["replaces"])
+            return keys.rotate(old, timedelta(hours=24 if overlap is None else overlap), expires)
+        if overlap is not None:
+            raise CommandError("Only with --replaces are there two keys that overlap.")
+        kind, client = options["kind"] or ApiKey.Kind.PUBLISHABLE, client_named(options["client"])
+        return keys.mint(client.pk, kind, name=options["name"], scopes=options["scopes"], expires=expires)
+
+
+def _hours(text: str) -> float:
+    """A number of hours that a date can be that far off, as an argument's type."""
+    hours = float(text)
+    if not 0 <= hours <= MOST_HOURS:  # nor what is no number
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100 years")
+    return hours
+
+
+def _days(text: str) -> float:
+    return _hours(str(float(text) * 24)) / 24
