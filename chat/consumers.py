@@ -139,9 +139,10 @@ class ChatConsumer(ChatDoor):
     """`POST /chat`: the answer in one piece."""
 
     async def answer(self, caller: Caller, body: bytes) -> None:
-        _, tape = await self.ask(caller, body)
+        question, tape = await self.ask(caller, body)
         gone = asyncio.get_running_loop().time() - self.came
-        whole = await answers.drain(tape, settings.ANSWER_TIMEOUT - gone)
+        with watch.while_allowed(caller, question.client.pk):
+            whole = await answers.drain(tape, settings.ANSWER_TIMEOUT - gone)
         content = json.dumps(whole, ensure_ascii=False).encode()
         await self.reply(200, content, {"Content-Type": "application/json", **await self.limit_headers()})
 

@@ -1,4 +1,4 @@
-"""Streams end within two seconds when their key is revoked or their client is switched off."""
+"""Answers end within two seconds when their key is revoked or their client is switched off."""
 
 import asyncio
 import uuid
@@ -44,6 +44,21 @@ def watching(caller: Caller, client_id: uuid.UUID, end: Callable[[], object]) ->
         yield
     finally:
         everyone.discard(watched)
+
+
+@contextmanager
+def while_allowed(caller: Caller, client_id: uuid.UUID) -> Iterator[None]:
+    """End what the present task waits for in the block, with ApiError, if the caller is no longer allowed."""
+    task = asyncio.current_task()
+    assert task is not None
+    ended: list[int] = []
+    try:
+        with watching(caller, client_id, lambda: ended.append(task.cancel())):
+            yield
+    except asyncio.CancelledError:
+        if not ended or task.uncancel():  # the visitor has left
+            raise
+        raise no_longer_allowed() from None
 
 
 def no_longer_allowed() -> ApiError:

@@ -434,6 +434,16 @@ async def test_a_revoked_key_ends_its_streams(shop: Client, acme_key: str, provi
     assert b"INVALID_API_KEY" in received
 
 
+async def test_a_revoked_key_ends_a_whole_answer_too(shop: Client, acme_key: str, provider: LlmServer) -> None:
+    provider.script([*openai_events(["You have ", "60 "], finish=None), HANG])
+    answer = asyncio.create_task(chat(acme_key))
+    await asyncio.to_thread(provider.wait_for_requests, 1)
+    await in_thread(_revoke, acme_key)
+    async with asyncio.timeout(3):  # 2, and a busy machine
+        assert (await answer).error == (401, "INVALID_API_KEY")
+    await asyncio.to_thread(provider.wait_until_left, provider.requests[0], 1.5)
+
+
 def _mint(client: Client, scopes: list[str]) -> tuple:
     return keys.mint(client.pk, "secret", scopes=scopes)
 
