@@ -33,6 +33,7 @@ def ids_of(client: Client) -> Ids:
     with client_scope(client.pk):
         Document.objects.update(latest=rows[DocumentVersion], live=rows[DocumentVersion])
         Message.objects.update(role="assistant", outcome="answered")
+        Session.objects.update(staff_user="")  # whoever has not been seen for years is taken off it at some moment
         rows = {model: model._default_manager.get(pk=row.pk) for model, row in rows.items()}
     return {
         "client": str(client.pk),
