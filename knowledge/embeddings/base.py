@@ -24,6 +24,7 @@ class Embedder(Protocol):
 
     model: str
     dimensions: int
+    in_process: bool  # a question costs some milliseconds of this process, and no call to anybody
 
     def embed_passages(
         self, texts: Sequence[str], progress: Callable[[int], None] = ignore_progress

@@ -1,10 +1,11 @@
 """Embeddings kept for an hour: re-uploads, retries and repeated questions cost nothing.
 
 A text's vectors are found by client, model, dimensions and normalised text. They live in Redis where there is
-one; questions also in this process. The client is in the key so that no client can learn from the time that an
-answer takes what another one has embedded.
+one; a question's in this process, and in Redis too where embedding it is a call to somebody. The client is in the
+key so that no client can learn from the time that an answer takes what another one has embedded.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import threading
@@ -38,7 +39,7 @@ class CachedEmbedder:
     def __init__(self, inner: Embedder, client_id: uuid.UUID | None):
         self._inner = inner
         self._owner = str(client_id or "")
-        self.model, self.dimensions = inner.model, inner.dimensions
+        self.model, self.dimensions, self.in_process = inner.model, inner.dimensions, inner.in_process
 
     def embed_passages(
         self, texts: Sequence[str], progress: Callable[[int], None] = ignore_progress
@@ -63,11 +64,14 @@ class CachedEmbedder:
         vector = _questions.get(key)
         known = vector is not None
         if vector is None:
-            vector = await _shared_question(key, self.dimensions)
+            shares = bool(settings.REDIS_URL) and not self.in_process  # to ask Redis twice costs the visitor more time
+            vector = await _shared_question(key, self.dimensions) if shares else None
             known = vector is not None
             if vector is None:
                 vector = await self._inner.embed_question(text)
-                await _share_question(key, vector)
+                if shares:
+                    _sharing.add(task := asyncio.create_task(_share_question(key, vector)))
+                    task.add_done_callback(_sharing.discard)
             _questions.put(key, vector)
         metrics.count_lookup("question", int(known), 1)
         return vector
@@ -111,6 +115,9 @@ def _shared() -> Iterator[Any]:
         _circuit.failed(error)
 
 
+_sharing: set[asyncio.Task[None]] = set()  # an event loop alone would not keep them; nobody waits
+
+
 async def _shared_question(key: str, dimensions: int) -> np.ndarray | None:
     vector = None
     async with _ask_in_time() as may_ask:
@@ -127,7 +134,7 @@ async def _share_question(key: str, vector: np.ndarray) -> None:
 
 def _ask_in_time() -> contextlib.AbstractAsyncContextManager[bool]:
     """May Redis be asked? A visitor waits."""
-    return _circuit.within(QUESTION_SECONDS) if settings.REDIS_URL else contextlib.nullcontext(False)
+    return _circuit.within(QUESTION_SECONDS)
 
 
 def _redis() -> Any:

@@ -25,6 +25,7 @@ class MiniLm:
 
     model = "all-minilm-l6-v2"
     dimensions = 384
+    in_process = True
 
     def __init__(self) -> None:
         self._loading = threading.Lock()

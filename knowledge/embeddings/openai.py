@@ -44,6 +44,8 @@ TOO_MUCH = (413, 422)
 class OpenAiEmbedder:
     """A provider's model. Several threads and event loops may use it: each loop has its own connections."""
 
+    in_process = False
+
     def __init__(self, model: EmbeddingModel):
         self.model, self.dimensions = model.name, model.dimensions
         self._shortens = model.shortens

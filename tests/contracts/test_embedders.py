@@ -1,5 +1,6 @@
 """What every embedder keeps, and what the provider's one does on the provider's bad days."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from asgiref.sync import async_to_sync
 from django.core.cache import cache
 
 from knowledge.embeddings import EmbeddingError, get_embedder, local, openai
+from knowledge.embeddings import cache as embedding_cache
 from knowledge.embeddings.base import Embedder
 from knowledge.embeddings.cache import CachedEmbedder, forget_questions
 from knowledge.embeddings.models import EmbeddingModel, find_model, model_of
@@ -278,7 +280,12 @@ def test_passages_are_asked_for_once_an_hour(provider: Provider, cached: CachedE
 
 @pytest.mark.usefixtures("each_redis")
 def test_questions_are_remembered_here_and_in_redis(provider: Provider, cached: CachedEmbedder) -> None:
-    ask = async_to_sync(cached.embed_question)
+    async def asked(question: str) -> np.ndarray:
+        vector = await cached.embed_question(question)
+        await asyncio.gather(*embedding_cache._sharing)  # for which no visitor waits
+        return vector
+
+    ask = async_to_sync(asked)
     first = ask("boots?")
     assert ask("boots?") is first
     forget_questions(STRANGER)
@@ -286,6 +293,16 @@ def test_questions_are_remembered_here_and_in_redis(provider: Provider, cached: 
     forget_questions(ACME)  # as another process
     assert ask("boots?").tolist() == first.tolist()
     assert len(provider.requests) == 1
+
+
+@pytest.mark.usefixtures("each_redis")
+def test_what_costs_no_call_is_not_asked_of_redis(mini_lm: local.MiniLm) -> None:
+    cache.clear()
+    forget_questions(ACME)
+    own = CachedEmbedder(mini_lm, ACME)
+    first = async_to_sync(own.embed_question)("boots?")
+    assert async_to_sync(own.embed_question)("boots?") is first
+    assert not list(cache._cache.get_client().scan_iter("*:question:*"))
 
 
 @pytest.mark.usefixtures("each_redis")
