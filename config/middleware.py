@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import Resolver404, resolve, reverse
+from django.utils.cache import patch_vary_headers
 
 from tenants import audit, staff, tracing, two_factor
 from tenants.errors import trace_id_of
@@ -48,6 +49,7 @@ CONTENT_POLICIES = (
     ("", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"),  # JSON has no parts
 )
 POLLED_SECONDS = 3600  # what a page asks for again and again is noted once in so long
+API = ("/api/", "/internal/")  # the same address may answer two pages differently: no cache may mix them up
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -62,6 +64,8 @@ class SecurityHeadersMiddleware:
         policy = next(policy for start, policy in CONTENT_POLICIES if request.path_info.startswith(start))
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        if request.path_info.startswith(API):
+            patch_vary_headers(response, ["Origin"])
         return response
 
 

@@ -44,6 +44,13 @@ def test_any_other_request_id_is_replaced(db: None, sent: str) -> None:
     assert uuid.UUID(response["X-Request-ID"]) and response.json()["traceId"] == response["X-Request-ID"]
 
 
+@pytest.mark.parametrize("path", ["widget/config", "widget/documents/x/status", "usage/current", "nothing"])
+def test_no_cache_gives_one_pages_response_to_another(db: None, path: str) -> None:
+    for headers in ({}, EXPRESS, {"Origin": "https://a.example"}):
+        assert "Origin" in Browser().get(f"/api/{path}", headers=headers)["Vary"]
+    assert "Origin" in Browser().post("/internal/validate-client", headers=EXPRESS)["Vary"]
+
+
 def test_what_nobody_foresaw_is_told_without_internals() -> None:
     error = as_api_error(RuntimeError("SELECT * FROM secrets at /srv/app on host db-1"))
     assert (error.code, error.status) == ("PROCESSING_ERROR", 500)
