@@ -46,7 +46,7 @@ _CONCEPTS = {
     "pedido encomenda",
     "abroad": "abroad international overseas worldwide foreign ausland international étranger extranjero "
     "internacional exterior",
-    "america": "us usa america american amerika vereinigte eeuu",
+    "america": "us usa amerika vereinigte eeuu",  # not America: its stem is that of American, as some cards are
     "europe": "eu europe european europa europäisch europäische europäischen ue européenne européen europea europeo "
     "europeia",
 }

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from chat.understanding.dependence import depends
 from chat.understanding.language import language_of
-from chat.understanding.question_kinds import RECORD, Kind, asked_to_exist, kinds_of, separate_questions
+from chat.understanding.question_kinds import CALENDAR, RECORD, Kind, asked_to_exist, kinds_of, separate_questions
 from chat.writing.sentences import sentences
 from knowledge.concepts import VAGUE, concept_of, concepts_in, concepts_of_word
-from knowledge.words import stem, stems, words
+from knowledge.words import STOPWORDS, stem, stems, words
 
 if TYPE_CHECKING:
     from knowledge.search import Passage
@@ -35,6 +35,7 @@ _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these sa
 _NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
 _WORD = re.compile(r"\w+")
 _CODE = re.compile(r"[a-z]{1,4}\d+")
+_LATER = re.compile(r"(?<=[\w,;)] )[^\W\d_][\w-]*")  # words that begin no sentence
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def _scored(
     for word in followed_up:
         weights[word] *= FOLLOWED_UP
     needed = _needed(wanted, followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
+    stranger = _names_a_stranger(question, candidates)
     kinds = kinds_of(question)
     spoken = _words(question)
     foreign = _foreign(question, passages)
@@ -81,7 +83,7 @@ def _scored(
     for candidate in candidates:
         passage_score = min(1.0, max(0.0, float(passages[candidate.passage].score)))
         score = _score(candidate, weights, kinds, spoken, passage_score)
-        missed = needed and not any(_says(word, candidate) for word in needed)
+        missed = stranger or (needed and not any(_says(word, candidate) for word in needed))
         score *= UNSAID if missed else 1.0
         scored.append((score * FOREIGN if candidate.passage in foreign else score, candidate))
     return sorted(scored, key=lambda pair: -pair[0])
@@ -165,6 +167,20 @@ def _wanted(question: str, candidates: list[_Candidate]) -> frozenset[str]:
             wanted = (wanted - {own}) | (meant if word not in VAGUE else set())
         wanted |= parts
     return frozenset(wanted)
+
+
+def _names_a_stranger(question: str, candidates: list[_Candidate]) -> bool:
+    """Is something named ("the Everest jacket", "to the US") that nobody speaks of? What is said of others does not
+    answer then. Names are told by their capitals within a sentence, so not in German, nor where all words have them."""
+    if language_of(question, "de") == "de":
+        return False
+    later = [word for word in _LATER.findall(question) if word.casefold() not in STOPWORDS or word in ("US", "IT")]
+    names = [word for word in later if (word.istitle() or word == "US") and not CALENDAR.fullmatch(word)]
+    if not names or len(names) == len(later):
+        return False
+    said = frozenset[str]().union(*(each.meaning | each.around | each.answers for each in candidates))
+    parts = [part for name in names for part in words(name.casefold()) or [name.casefold()]]
+    return all(said.isdisjoint(concepts_of_word(part)) and _as_spelt(stem(part), said) not in said for part in parts)
 
 
 def _as_spelt(word: str, said: frozenset[str]) -> str:

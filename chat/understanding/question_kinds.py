@@ -50,6 +50,7 @@ _IN_WORDS = (  # times of day
     r"mitternacht|rund um die uhr|midi|minuit|mediodía|medianoche)\b"
 )
 _MONTH = "january|february|march|april|june|july|august|september|october|november|december|januar|februar|märz|oktober"
+CALENDAR = re.compile(rf"(?:{_DAY}|{_MONTH})s?", re.I)
 
 RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # a table's row: "name: Wax; price: 9.50; ..."
 
