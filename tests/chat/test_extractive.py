@@ -152,6 +152,7 @@ POLICY = [
         ("How much is the Everest tent?", None),
         ("Can I pay with Bitcoin?", None),
         ("How long does shipping to the US take?", None),
+        ("Do you ship to Norway? And how long does it take?", None),
         ("Can I return a Gift card?", "Gift cards: cannot be returned."),
     ],
 )
