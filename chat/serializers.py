@@ -5,6 +5,8 @@ import uuid
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+LONGEST_QUESTION = 2_000  # characters
+
 
 class TextField(serializers.CharField):
     """A string, and nothing that could be written as one (42, true)."""
@@ -49,7 +51,7 @@ class QuestionSerializer(serializers.Serializer):
 
     message = TextField(
         min_length=1,
-        max_length=2000,
+        max_length=LONGEST_QUESTION,
         error_messages={
             "blank": "The message is empty.",
             "invalid": "The message is not a text.",

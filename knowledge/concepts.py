@@ -58,11 +58,13 @@ _VAGUE_WORDS = (
 )
 VAGUE = frozenset(_VAGUE_WORDS.split())
 _PART = 5  # letters at least of a compound's part that is known by itself
-_DAY = re.compile(
+DAY = (
+    "(?:mon|tues|wednes|thurs|fri|satur|sun)days?|(?:mon|diens|donners|frei|sams|sonn)tags?|mittwochs?|"
+    "lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?"
+)
+_DAYS = re.compile(
     r"\b(?:(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|mo|di|mi|do|fr|sa|so)(?=\s?[-–.:/&,])|"
-    r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b|(?:mon|diens|donners|frei|sams|sonn)tags?\b|mittwochs?\b|"
-    r"(?:lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?|"
-    r"weekdays?|werktags|daily|täglich)\b)[^\n]*\Z",
+    rf"(?:{DAY}|weekdays?|werktags|daily|täglich)\b)[^\n]*\Z",
     re.I,
 )
 _HALF = r"(?:[ap]m|[ap]\.m\.?|uhr|h)"
@@ -97,7 +99,7 @@ def concepts_in(text: str) -> frozenset[str]:
 def _gives_hours(text: str) -> bool:
     """Is there a day shortly before something like "9 am to 6 pm"?"""
     hours = (match.start() for match in _FROM_TO.finditer(text))
-    return any(_DAY.search(text[max(0, start - _DAY_WITHIN) : start]) for start in hours)
+    return any(_DAYS.search(text[max(0, start - _DAY_WITHIN) : start]) for start in hours)
 
 
 def only_concepts(question: str) -> bool:

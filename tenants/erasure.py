@@ -140,8 +140,10 @@ def empty_log() -> None:
             cursor.execute("PRAGMA busy_timeout")
             (usual,) = cursor.fetchone()
             cursor.execute(f"PRAGMA busy_timeout={LOG_MS}")  # a visitor waits, and writers wait behind this
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.execute(f"PRAGMA busy_timeout={usual}")
+            try:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={usual}")
 
 
 def run(erasure: Erasure, *, here: bool = False) -> Erasure:

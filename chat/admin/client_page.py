@@ -17,6 +17,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from chat.llms import LlmError
+from chat.serializers import LONGEST_QUESTION
 from chat.widget.snippet import embed_snippet
 from chat.workflow.preview import preview
 from tenants import audit, keys, shown_once
@@ -33,7 +34,6 @@ PREVIEW_POLICY = (
 )
 ROTATION_OVERLAP = timedelta(days=1)
 KEYS_SHOWN = 20
-LONGEST_QUESTION = 2_000  # characters
 WIDGET_OPTIONS = {
     "primary_color": "primaryColor",
     "position": "position",

@@ -57,17 +57,21 @@ def best_sentences(question: str, passages: Sequence["Passage"]) -> list[tuple[i
     candidates = [each for index, passage in enumerate(passages) for each in _candidates(index, passage)]
     if not candidates:
         return []
+    said = frozenset[str]().union(*(each.meaning | each.around | each.answers for each in candidates))
     parts = separate_questions(question)
-    found = [_chosen(_scored(part, candidates, passages)) for part in parts]
+    found = [_chosen(_scored(part, candidates, passages, said)) for part in parts]
     chosen = found[0] if len(parts) == 1 else list(dict.fromkeys(each for few in found for each in few[:1]))
     return [(each.passage, each.number, each.text) for each in chosen[:MOST]]
 
 
 def _scored(
-    question: str, candidates: list[_Candidate], passages: Sequence["Passage"]
+    question: str, candidates: list[_Candidate], passages: Sequence["Passage"], said: frozenset[str]
 ) -> list[tuple[float, _Candidate]]:
-    """The candidates with their scores, best first; none for a question that says nothing."""
-    wanted = _wanted(question, candidates)
+    """The candidates with their scores, best first; none for a question that says nothing.
+
+    `said`: all that they speak of, or are about.
+    """
+    wanted = _wanted(question, said)
     if not any(len(word) > 1 or not word.isdigit() for word in wanted):
         return []
     weights = _weights(wanted, candidates)
@@ -75,7 +79,7 @@ def _scored(
     for word in followed_up:
         weights[word] *= FOLLOWED_UP
     needed = _needed(wanted, followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
-    stranger = _names_a_stranger(question, candidates)
+    stranger = _names_a_stranger(question, said)
     kinds = kinds_of(question)
     spoken = _words(question)
     foreign = _foreign(question, passages)
@@ -154,10 +158,9 @@ def _is_heading(text: str) -> bool:
     return len(plain) < 60 and not plain.endswith((".", "!", "。", ";", ",")) and not _CONTENT.search(plain)
 
 
-def _wanted(question: str, candidates: list[_Candidate]) -> frozenset[str]:
+def _wanted(question: str, said: frozenset[str]) -> frozenset[str]:
     """What an answer should say: the question's words, stemmed. One that nobody says is taken for what its parts stand
     for ("Versandkosten": delivery and price), or for a word that is spelt almost like it."""
-    said = frozenset[str]().union(*(candidate.meaning | candidate.around for candidate in candidates))
     wanted: set[str] = set(stems(question))
     for word in words(question):
         own = stem(word)
@@ -169,16 +172,15 @@ def _wanted(question: str, candidates: list[_Candidate]) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def _names_a_stranger(question: str, candidates: list[_Candidate]) -> bool:
+def _names_a_stranger(question: str, said: frozenset[str]) -> bool:
     """Is something named ("the Everest jacket", "to the US") that nobody speaks of? What is said of others does not
     answer then. Names are told by their capitals within a sentence, so not in German, nor where all words have them."""
     if language_of(question, "de") == "de":
         return False
-    later = [word for word in _LATER.findall(question) if word.casefold() not in STOPWORDS or word in ("US", "IT")]
+    later = [word for word in _LATER.findall(question) if word.casefold() not in STOPWORDS or word == "US"]
     names = [word for word in later if (word.istitle() or word == "US") and not CALENDAR.fullmatch(word)]
     if not names or len(names) == len(later):
         return False
-    said = frozenset[str]().union(*(each.meaning | each.around | each.answers for each in candidates))
     parts = [part for name in names for part in words(name.casefold()) or [name.casefold()]]
     return all(said.isdisjoint(concepts_of_word(part)) and _as_spelt(stem(part), said) not in said for part in parts)
 

@@ -3,12 +3,11 @@
 import re
 from collections.abc import AsyncGenerator
 
-from chat.llms.evidence import best_sentences
+from chat.llms.evidence import LANGUAGE_FROM, best_sentences
 from chat.llms.tally import Tally
 from chat.understanding.language import language_of, phrase
 from knowledge import tokens
 
-LANGUAGE_FROM = 400  # characters of a passage, where a short question tells no language
 _BRACKETED = re.compile(r"[\[【]([^\]】]{0,60})[\]】]")
 _PIECE = re.compile(r"\s*\S+|\s+$")
 
@@ -22,6 +21,7 @@ async def pieces(tally: Tally) -> AsyncGenerator[str, None]:
     found = best_sentences(prompt.question, prompt.passages)
     if found:
         quotes = [f"“{_quotable(text)}” [{index + 1}#{sentence}]" for index, sentence, text in found]
+        # The question may be too short to tell its language.
         quoted = language_of(prompt.passages[found[0][0]].text[:LANGUAGE_FROM])
         text = " ".join([phrase("offline", language_of(prompt.question, quoted)), *quotes])
         for piece in _PIECE.findall(text):

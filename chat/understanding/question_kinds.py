@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chat.understanding.dependence import points_back
 from chat.understanding.language import greeting
 from chat.writing.sentences import sentences
-from knowledge.concepts import ADDRESS
+from knowledge.concepts import ADDRESS, DAY
 from knowledge.words import stems
 
 
@@ -41,16 +41,12 @@ _NUMBER = (
     "zwei|drei|vier|fünf|sechs|sieben|zehn|vierzehn|dreißig|deux|trois|quatre|cinq|sept|dix|quinze|trente|"
     "dos|tres|cuatro|cinco|siete|diez|quince|treinta"
 )
-_DAY = (
-    "(?:mon|tues|wednes|thurs|fri|satur|sun)days?|(?:mon|diens|donners|frei|sams|sonn)tags?|mittwochs?|"
-    "lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábado|domingo"
-)
 _IN_WORDS = (  # times of day
     r"\b(?:half past|quarter (?:past|to)|o['’]clock|noon|midnight|around the clock|24 hours|halb \w+|mittags?|"
     r"mitternacht|rund um die uhr|midi|minuit|mediodía|medianoche)\b"
 )
 _MONTH = "january|february|march|april|june|july|august|september|october|november|december|januar|februar|märz|oktober"
-CALENDAR = re.compile(rf"(?:{_DAY}|{_MONTH})s?", re.I)
+CALENDAR = re.compile(f"{DAY}|{_MONTH}", re.I)
 
 RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # a table's row: "name: Wax; price: 9.50; ..."
 
@@ -95,7 +91,7 @@ _TIME = Kind(
         "quand|horaires|quelle heure|a qué hora|cuándo|horario",
     ),
     re.compile(
-        rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr)\b)|\b(?:{_DAY}|{_MONTH})\b|\b1\d\d\d\b|\b20\d\d\b|"
+        rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr)\b)|\b(?:{DAY}|{_MONTH})\b|\b1\d\d\d\b|\b20\d\d\b|"
         rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|{_IN_WORDS}",
         re.I,
     ),
@@ -110,7 +106,7 @@ _OPENING = Kind(
         "horarios?|abiert[ao]s?|abert[ao]s?",
     ),
     re.compile(
-        rf"\b(?:{_DAY})\b|\b24/7\b|{_IN_WORDS}|"
+        rf"\b(?:{DAY})\b|\b24/7\b|{_IN_WORDS}|"
         r"(?:[-–]|\b(?:from|to|at|until|till|von|ab|um|bis|de|desde|a|hasta|à|de|du))\s?\d{1,2}"
         r"(?::\d\d|\s?(?:am|pm|a\.m|p\.m|uhr|h)\b)",
         re.I,

@@ -54,11 +54,11 @@ async def _write(run: Run, state: State) -> None:
                 run.say(pieces.push(answer.feed(piece)))
                 if answer.full:
                     break
-        cut = CUT if answer.full or stream.stop == "length" else ""
-        run.say(pieces.push(answer.finish() + cut) + pieces.flush())
-        # Refused without a word, as the offline answerer does, or nothing but marks.
-        if not run.result.text.removesuffix(cut).strip():
+        rest = pieces.push(answer.finish()) + pieces.flush()
+        if not (run.result.text + rest).strip():  # refused without a word, as the offline answerer does, or only marks
             say_ready(run, no_answer(state["language"], client))
+        else:
+            run.say(rest + (CUT if answer.full or stream.stop == "length" else ""))
     finally:
         run.result.sources = answer.sources()
         run.result.model = stream.model

@@ -54,11 +54,12 @@ async def test_the_offline_answerer_s_refusal_is_said_in_the_visitor_s_language(
     assert "".join(event.data for event in tape) == NO_ANSWER["de"]
 
 
+@pytest.mark.parametrize("finish", ["stop", "length"])
 @pytest.mark.parametrize("pieces", [["[0]"], [" ", "\n"], ["[9]", " [", "0]"], ["<b></b>"]])
-async def test_an_answer_without_a_word_is_a_refusal(settings, pieces):
+async def test_an_answer_without_a_word_is_a_refusal(settings, pieces, finish):
     with LlmServer() as server:
         settings.OPENAI_BASE_URL = server.openai_url
-        server.script(openai_events(pieces))
+        server.script(openai_events(pieces, finish=finish))
         result, _ = await generated(Client(name="Acme", no_answer_text="Ask us by phone."), "Who is the director?")
     assert (result.text.strip(), result.sources, result.outcome) == ("Ask us by phone.", [], Message.Outcome.REFUSED)
 

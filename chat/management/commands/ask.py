@@ -6,11 +6,10 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from chat.llms import LlmError
+from chat.serializers import LONGEST_QUESTION
 from chat.workflow.preview import Preview, preview
 from tenants.errors import ApiError
 from tenants.management.lookup import client_named
-
-LONGEST_QUESTION = 2_000  # as a visitor's
 
 
 class Command(BaseCommand):

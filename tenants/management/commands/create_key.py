@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from tenants import keys
 from tenants.management.lookup import client_named, key_named
 from tenants.models import ApiKey
 
-MOST_HOURS = 100 * 365 * 24.0
+MOST_DAYS = 36_500
 
 
 class Command(BaseCommand):
@@ -38,8 +39,10 @@ class Command(BaseCommand):
             help="what a secret key is for; repeat for more (a publishable key is for chat)",
         )
         parser.add_argument("--name", default="", help="what the key is for, for people")
-        parser.add_argument("--expires-days", type=_days, metavar="N", help="stop working after N days; default: never")
-        parser.add_argument("--overlap-hours", type=_hours, metavar="N", help="default: 24")
+        parser.add_argument(
+            "--expires-days", type=_up_to(MOST_DAYS), metavar="N", help="stop working after N days; default: never"
+        )
+        parser.add_argument("--overlap-hours", type=_up_to(24 * MOST_DAYS), metavar="N", help="default: 24")
         parser.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -71,13 +74,12 @@ class Command(BaseCommand):
         return keys.mint(client.pk, kind, name=options["name"], scopes=options["scopes"], expires=expires)
 
 
-def _hours(text: str) -> float:
-    """A number of hours that a date can be that far off, as an argument's type."""
-    hours = float(text)
-    if not 0 <= hours <= MOST_HOURS:  # nor what is no number
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100 years")
-    return hours
+def _up_to(most: int) -> Callable[[str], float]:
+    """The type of an argument: a span of time that still ends in a year that dates have."""
 
+    def number(text: str) -> float:
+        if not 0 <= (value := float(text)) <= most:  # nor what is no number
+            raise argparse.ArgumentTypeError(f"{text} is not between 0 and {most:,}")
+        return value
 
-def _days(text: str) -> float:
-    return _hours(str(float(text) * 24)) / 24
+    return number
