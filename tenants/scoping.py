@@ -48,7 +48,7 @@ _report: ContextVar[str | None] = ContextVar("report", default=None)  # the data
 def client_scope(client_id: uuid.UUID | str, *, in_haste: bool = False) -> Iterator[uuid.UUID]:
     """Work on one client's rows, in one transaction. A scope of another client can't be nested in it.
 
-    `in_haste`: a visitor waits, and the block asks by tenants/statements.py (see tenants/round_trips.py).
+    `in_haste`: somebody waits, and the block asks by tenants/statements.py (see tenants/round_trips.py).
     """
     client_id = client_id if isinstance(client_id, uuid.UUID) else uuid.UUID(str(client_id))
     outer = _scope.get()

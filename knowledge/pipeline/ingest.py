@@ -126,7 +126,7 @@ class Run:
 
     def _store_chunks(self, parsed: Parsed, spans: list[Span]) -> list[Stored]:
         rows = [_row(self.version, span) for span in spans]
-        with client_scope(self.version.client_id):
+        with client_scope(self.version.client_id, in_haste=True):
             self.lease.write_in_scope(
                 status=Status.EMBEDDING, text=parsed.text, pages=parsed.pages, chunks_total=len(rows)
             )
@@ -169,7 +169,7 @@ class Run:
         Rows are locked in the order client, version, document, here as in knowledge/documents.py.
         """
         version = self.version
-        with client_scope(version.client_id):
+        with client_scope(version.client_id, in_haste=True):
             statements.update_unseen(Client, {"knowledge_version": statements.ONE_MORE})
             self.lease.write_in_scope(status=Status.COMPLETED, error_message="", finished=timezone.now(), lease=None)
             replaced = statements.look_up(Document, "live", id=version.document_id)
@@ -235,7 +235,7 @@ def store_chunks(
         vectors, tokens = get_embedder(store.model, store.client_id).embed_passages([c.text for c in chunks], progress)
     if tokens:
         metrics.EMBEDDING_TOKENS.inc(tokens)
-        with client_scope(store.client_id):
+        with client_scope(store.client_id, in_haste=True):
             model = model_of(store.model)
             usage = ledger.Tokens(model.name, prompt_tokens=tokens)
             ledger.record(request_id=request_id, kind="embedding", usage=usage, prices={"input": model.price})
