@@ -83,13 +83,21 @@ def embedder(directory: Path) -> Iterator[Served]:
         yield served
 
 
+def relay(directory: Path, provider_port: int) -> contextlib.AbstractContextManager[Served]:
+    return _uvicorn("relay", directory, {"PROVIDER": f"http://127.0.0.1:{provider_port}/v1"})
+
+
+def parts(directory: Path, settings: dict[str, str]) -> contextlib.AbstractContextManager[Served]:
+    """The bare parts of an answer; on settings from `environment`, of whose services it uses the same."""
+    return _uvicorn("parts", directory, settings)
+
+
 @contextlib.contextmanager
-def relay(directory: Path, provider_port: int) -> Iterator[Served]:
+def _uvicorn(name: str, directory: Path, settings: dict[str, str]) -> Iterator[Served]:
     port = services.free_port()
-    environment = {**os.environ, "PROVIDER": f"http://127.0.0.1:{provider_port}/v1"}
     options = ["--port", str(port), "--log-level", "warning", "--backlog", "2048"]
-    command = [sys.executable, "-m", "uvicorn", "tests.bench.relay:app", *options]
-    with process(command, port, environment, directory / "relay.log") as served:
+    command = [sys.executable, "-m", "uvicorn", f"tests.bench.{name}:app", *options]
+    with process(command, port, {**os.environ, **settings}, directory / f"{name}.log") as served:
         yield served
 
 
