@@ -39,7 +39,6 @@ def main() -> None:
                     **os.environ,
                     "DJANGO_SETTINGS_MODULE": "config.settings",
                     "DATABASE_URL": url,
-                    "DATABASE_POOL_SIZE": "0",
                     "DATA_DIR": str(directory / "data"),
                     "ENV_FILE": str(directory / ".env"),
                     "LOG_LEVEL": "ERROR",
