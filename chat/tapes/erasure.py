@@ -22,10 +22,12 @@ async def erase(client_id: uuid.UUID, trace_ids: Iterable[uuid.UUID]) -> None:
     for id in ids:
         _forget(id)
     if settings.REDIS_URL and ids:
+        longest = int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS  # that any process can still know of an answer
         async with step() as redis:
             pipe = redis.pipeline(transaction=False)
+            pipe.zremrangebyscore(ERASED, "-inf", time.time() - longest)
             pipe.zadd(ERASED, {_member(*id): time.time() for id in ids})
-            pipe.expire(ERASED, int(settings.LLM_TOTAL_TIMEOUT) + KEEP_SECONDS)
+            pipe.expire(ERASED, longest)
             pipe.delete(*(key for id in ids for key in (key_of(*id), followed(*id))))
             await pipe.execute()
 

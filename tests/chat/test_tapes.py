@@ -1,15 +1,18 @@
 """What is remembered of answers, and how they are followed in this process and from another."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from django.conf import settings
 from pytest_django import Settings
 
 from chat import answers, sweeper, tapes
-from chat.tape import Event, Tape, _Bell
+from chat.tape import KEEP_SECONDS, Event, Tape, _Bell
 from chat.tapes import reader
+from chat.tapes.erasure import ERASED
 from chat.tapes.records import PROCESS, alive, fields_of, followed, key_of
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -196,3 +199,12 @@ async def test_an_answer_whose_owner_can_t_be_asked_for_is_not_closed(
     assert not await sweeper.close(shop.pk, trace_id)
     record = await tapes.read(shop.pk, trace_id)
     assert record is not None and record.events == said("You")
+
+
+async def test_what_was_erased_is_noted_for_as_long_as_it_could_be_known(shop: Client) -> None:
+    redis, now = tapes.client(), time.time()
+    longest = settings.LLM_TOTAL_TIMEOUT + KEEP_SECONDS
+    await redis.zadd(ERASED, {"long ago": now - longest - 5, "just now": now - longest + 60})
+    trace_id = uuid.uuid4()
+    await tapes.erase(shop.pk, [trace_id])
+    assert {each.decode() for each in await redis.zrange(ERASED, 0, -1)} == {"just now", f"{shop.pk}:{trace_id}"}
