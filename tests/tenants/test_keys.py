@@ -163,6 +163,8 @@ def test_a_successor_ends_when_it_is_told_to(acme: Client, acme_key: str, capsys
     with pytest.raises(ApiError):
         authenticate({"x-api-key": acme_key})
     assert authenticate({"x-api-key": made["key"]}).client == acme
+    call_command("list_clients")
+    assert [words.split()[-2] for words in capsys.readouterr().out.splitlines()[1:]] == ["expired", "expires"]
 
 
 def test_after_the_overlap_only_the_successor_works(acme: Client) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
 
 from tenants.models import ApiKey, Client
 from tenants.scoping import unscoped
@@ -24,8 +26,17 @@ class Command(BaseCommand):
         for client in clients:
             self.stdout.write(f"{client['clientId']}  {client['name']}  {client['tier']}, {client['status']}")
             for key in client["keys"]:
-                state = "revoked" if key["revoked"] else f"expires {key['expires']}" if key["expires"] else "active"
-                self.stdout.write(f"    key {key['keyId']}  {key['hint']}  {key['kind']}  {key['name']}  {state}")
+                described = f"{key['keyId']}  {key['hint']}  {key['kind']}  {key['name']}  {_state(key)}"
+                self.stdout.write(f"    key {described}")
+
+
+def _state(key: dict[str, Any]) -> str:
+    if key["revoked"]:
+        return "revoked"
+    if not key["expires"]:
+        return "active"
+    past = datetime.fromisoformat(key["expires"]) <= timezone.now()
+    return f"{'expired' if past else 'expires'} {key['expires']}"
 
 
 def _clients_with_keys() -> list[tuple[Client, list[ApiKey]]]:
