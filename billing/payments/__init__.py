@@ -83,10 +83,15 @@ def deliver_due() -> int:
 
 
 def refuse(identifier: str, reason: str) -> bool:
-    """The provider reports afterwards that it could not use an event; False when there is none by that name."""
+    """The provider reports afterwards that it could not use an event; False when there is none by that name.
+
+    The event gets another name: asked under the old one again, the provider would repeat that it has accepted it, and
+    charge nothing. So a report that comes twice finds nothing the second time, whatever was done about it meanwhile.
+    """
     with unscoped("the provider names an event, not a client"):
         found = BillingEvent.objects.filter(identifier=identifier)
-        return bool(found.update(state=BillingEvent.State.FAILED, error=reason[:500]))
+        values = {"state": BillingEvent.State.FAILED, "error": reason[:500]}
+        return bool(found.update(identifier=_next_name(identifier), **values))
 
 
 def close_last(client_id: uuid.UUID, left: datetime) -> None:
@@ -101,6 +106,12 @@ def close_last(client_id: uuid.UUID, left: datetime) -> None:
         if not PaymentAccount.objects.exists():
             waiting = BillingEvent.objects.filter(state=BillingEvent.State.PENDING)
             waiting.update(state=BillingEvent.State.FAILED, error=NO_ACCOUNT)
+
+
+def _next_name(identifier: str) -> str:
+    """`2026-00001-2`, then `2026-00001-2.2`, `2026-00001-2.3`, ..."""
+    line, _, number = identifier.partition(".")
+    return f"{line}.{int(number) + 1 if number.isdecimal() else 2}"
 
 
 def _claim() -> tuple[BillingEvent, str] | None:

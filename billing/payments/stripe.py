@@ -7,16 +7,19 @@ serves every kind of line. Plain HTTP: two calls need no SDK.
 import hashlib
 import hmac
 import time
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
 from django.conf import settings
+from django.utils import timezone
 
 from billing.models import BillingEvent
 from billing.payments import NotAccepted, PaymentError
 
 TIMEOUT = 10.0  # seconds for the whole call
+LATEST = timedelta(days=34)  # Stripe refuses timestamps of more than 35 days ago; without one it takes the present
 TOLERANCE = 300  # seconds; Stripe's own figure for the age of a webhook's signature
 
 
@@ -36,10 +39,11 @@ class Stripe:
                 event.identifier,
             )
             return
+        issued = event.line.invoice.issued
         meter = {
             "event_name": settings.STRIPE_METER,
             "identifier": event.identifier,
-            "timestamp": int(event.line.invoice.issued.timestamp()),
+            **({"timestamp": int(issued.timestamp())} if timezone.now() - issued < LATEST else {}),
             "payload[stripe_customer_id]": customer_id,
             "payload[value]": cents,
         }

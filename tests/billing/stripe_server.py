@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +17,14 @@ class StripeServer:
         self.requests = 0
         self.failures: list[int] = []
         self.answer_lost = False  # do the work, then hang up
+        self.clock = time.time
 
     def handle(self, key: str, path: str, form: dict[str, str]) -> int:
         self.requests += 1
         if self.failures:
             return self.failures.pop(0)
+        if int(form.get("timestamp", self.clock())) < self.clock() - 35 * 86400:
+            return 400
         self.calls.setdefault(key, (path, form))
         if self.answer_lost:
             self.answer_lost = False

@@ -212,4 +212,33 @@ def test_a_webhook_is_believed_only_with_its_signature(invoice: Invoice, stripe:
         assert refused == 400
     assert set(states().values()) == {"processed"}
     assert post("whsec_1") == 200
-    assert states() == {f"{invoice.number}-2": "failed", f"{invoice.number}-3": "processed"}
+    assert states() == {f"{invoice.number}-2.2": "failed", f"{invoice.number}-3": "processed"}
+
+
+@pytest.mark.django_db
+def test_what_the_provider_could_not_use_reaches_it_again(invoice: Invoice, stripe: StripeServer) -> None:
+    """Stripe answers a key that it knows with what it said then, so that nothing would come of the same one."""
+    name, other = f"{invoice.number}-2", f"{invoice.number}-3"
+    for again in (name, f"{name}.2"):
+        assert tasks.deliver_billing_events() == (2 if again == name else 1)
+        assert payments.refuse(again, "no meter of that name")
+        with unscoped("staff try again, when the meter is there"):
+            assert BillingEvent.objects.filter(state="failed").update(state="pending", attempts=0) == 1
+        hours_pass()
+    assert tasks.deliver_billing_events() == 1
+    assert {key: form["identifier"] for key, (_, form) in stripe.calls.items()} == {
+        key: key for key in (name, f"{name}.2", f"{name}.3", other)
+    }
+    assert not payments.refuse(name, "the first report, which comes a second time")
+    assert states() == {f"{name}.3": "processed", other: "processed"}
+
+
+@pytest.mark.django_db
+def test_a_bill_that_waited_for_its_account_is_taken_months_later(
+    invoice: Invoice, stripe: StripeServer, monkeypatch: Any
+) -> None:
+    later = timezone.now() + timedelta(days=60)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    stripe.clock = later.timestamp
+    assert tasks.deliver_billing_events() == 2
+    assert [form.get("timestamp") for _, form in stripe.calls.values()] == [None, None]
