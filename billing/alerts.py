@@ -13,6 +13,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
 from django.template.loader import render_to_string
 
+from billing import plans
 from billing.models import Alert
 from billing.money import money
 from tenants import outbox, timetable
@@ -29,11 +30,11 @@ _written: set[tuple[uuid.UUID, str, datetime]] = set()
 
 def notice(client: Client, hour: datetime, place: int, limit: int) -> None:
     """Write the alerts that the place taken in `hour` calls for; in the client's scope."""
-    if client.tier == Client.Tier.FREE or not client.alert_email:
+    if client.tier == Client.Tier.FREE or not client.alert_email or not limit:  # of nothing there is no share
         return
     if place >= -(-limit * client.alert_threshold // 100):
         _write(client, Alert.Kind.THRESHOLD, hour, used=place, limit=limit)
-    if client.hard_cap and place >= limit:
+    if place >= limit and plans.refuses_over_limit(client):
         _write(client, Alert.Kind.LIMIT, hour, used=place, limit=limit)
 
 
@@ -76,7 +77,7 @@ def _message(alert: Alert) -> EmailMultiAlternatives:
         "period": alert.period,
         "ends": alert.period + timedelta(hours=1),
         "amount": money(alert.amount_cents, settings.CURRENCY),
-        "hard_cap": alert.client.hard_cap,
+        "refuses": plans.refuses_over_limit(alert.client),
     }
     subject = " ".join(SUBJECTS[Alert.Kind(alert.kind)].format(**context).split())  # a name can hold no header
     message = EmailMultiAlternatives(

@@ -46,8 +46,8 @@ def plan_at(tier: str, at: datetime | None = None) -> Plan:
 
 def hourly_limit(client: Client) -> int:
     """Included requests per clock hour: the client's own figure (paid), else the tier's."""
-    plan = plan_of(client)
-    return client.hourly_limit if plan.overage and client.hourly_limit is not None else plan.requests_per_hour
+    own = client.hourly_limit if client.tier == Client.Tier.PAID else None
+    return plan_of(client).requests_per_hour if own is None else own
 
 
 def refuses_over_limit(client: Client) -> bool:

@@ -11,9 +11,9 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from billing import alerts, ledger, tasks
+from billing import alerts, ledger, plans, tasks
 from billing.limits import admit
-from billing.models import Alert
+from billing.models import Alert, Plan
 from tenants import outbox, timetable
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -73,6 +73,33 @@ def test_free_clients_and_those_without_an_address_get_none(capped: Client, chan
     assert all(ask(capped, number) for number in range(10))
     assert tasks.send_alerts() == 0
     assert mail.outbox == []
+
+
+@pytest.mark.django_db
+def test_where_the_plan_itself_refuses_it_is_told_as_with_a_cap(capped: Client) -> None:
+    strict = {"requests_per_hour": 3, "overage": False, "documents": 100}
+    Plan.objects.bulk_create([Plan(tier="paid", effective_from=timezone.now() - timedelta(days=1), **strict)])
+    plans.forget()
+    capped.hard_cap = False
+    capped.save()
+    assert [ask(capped, number) for number in range(11)] == [True] * 10 + [False]  # the client's own limit holds
+    assert tasks.send_alerts() == 2
+    assert {message.subject for message in mail.outbox} == {
+        "Acme Outdoor: 50 % of this hour's requests are used",
+        "Acme Outdoor: this hour's limit is reached",
+    }
+    for message in mail.outbox:
+        for text in (message.body, message.alternatives[0][0]):
+            assert "visitors are refused until" in text and "overage" not in text
+
+
+@pytest.mark.django_db
+def test_where_nothing_is_included_no_share_of_it_is_told(capped: Client) -> None:
+    """All that such a client uses is overage, as agreed: it is no news in every hour."""
+    capped.hourly_limit, capped.hard_cap = 0, False
+    capped.save()
+    assert all(ask(capped, number) for number in range(3))
+    assert tasks.send_alerts() == 0
 
 
 @pytest.mark.django_db
