@@ -1,5 +1,6 @@
 """Which tier a client was on, and when: kept from every saved change of `Client.tier`."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +24,11 @@ def follow(client: Client, at: datetime | None = None) -> None:
         Subscription.objects.create(tier=client.tier, starts=moment)
 
 
-def on_client_saved(sender: type[Client], instance: Client, raw: bool = False, **_: Any) -> None:
-    if not raw:
+def on_client_saved(
+    sender: type[Client], instance: Client, raw: bool = False, update_fields: Collection[str] | None = None, **_: Any
+) -> None:
+    """Where the tier was not written, the instance may be older than the row's."""
+    if not raw and (update_fields is None or "tier" in update_fields):
         follow(instance)
 
 

@@ -18,7 +18,7 @@ from billing.limits import admit
 from billing.models import BillingEvent, Immutable, Invoice, Plan, Subscription, UsageRecord
 from billing.money import money
 from tenants.models import Client
-from tenants.scoping import client_scope
+from tenants.scoping import client_scope, unscoped
 
 MONTHS = [date(2024, 2, 1), date(2025, 2, 1), date(2026, 3, 1), date(2026, 10, 1), date(2025, 12, 1)]
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -184,6 +184,34 @@ def test_a_month_is_closed_once_and_not_before_its_time(acme: Client, stranger: 
         assert [(e.identifier, e.state) for e in BillingEvent.objects.all()] == [(f"{invoice.number}-2", "pending")]
     with pytest.raises(CommandError, match="is not over yet"):
         close(usage.this_month().strftime("%Y-%m"))
+
+
+@pytest.mark.django_db
+def test_a_client_whose_month_can_not_be_closed_keeps_no_other_from_its_bill(
+    acme: Client, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Client.objects.update(created=datetime(2026, 9, 15, tzinfo=UTC))
+    first, second = Client.objects.order_by("created", "pk")
+    lines_of = invoices.lines_of
+    monkeypatch.setattr(invoices, "lines_of", lambda of, *rest: 1 / 0 if of == first else lines_of(of, *rest))
+    out = StringIO()
+    with pytest.raises(CommandError, match=f"{first.name} .* has no invoice"):
+        call_command("close_month", month=date(2026, 10, 1), stdout=out)
+    assert out.getvalue() == "2026-10: 1 invoices issued\n"
+    with unscoped("the test looks at all bills"):
+        assert list(Invoice.objects.values_list("client_id", "number")) == [(second.pk, "2026-00001")]
+
+
+@pytest.mark.django_db
+def test_who_changes_something_else_changes_no_tier(acme: Client) -> None:
+    stale = Client.objects.get(pk=acme.pk)
+    acme.tier = "free"
+    acme.save()
+    stale.hard_cap = True
+    stale.save(update_fields=["hard_cap"])
+    with client_scope(acme.pk):
+        history = Subscription.objects.values_list("tier", "ends")
+        assert [(tier, ends is None) for tier, ends in history] == [("paid", False), ("free", True)]
 
 
 @pytest.mark.django_db
