@@ -42,7 +42,8 @@ class UsageQuerySerializer(serializers.Serializer):
         until = attrs.get("to") or datetime.now(UTC)
         if len(str(self.initial_data.get("to", ""))) == len("2026-11-22"):
             until += timedelta(days=1)
-        since = attrs.get("from") or datetime.combine(until.date().replace(day=1), time(), UTC)
+        last = until - timedelta(microseconds=1)  # a month that ends there is that month, not the next
+        since = attrs.get("from") or datetime.combine(last.date().replace(day=1), time(), UTC)
         if since >= until:
             raise serializers.ValidationError("“from” must be before “to”.")
         if until - since > LONGEST[attrs["granularity"]]:

@@ -3,7 +3,6 @@
 import uuid
 
 import structlog
-from django.utils import timezone
 
 from billing import alerts, ledger, payments, usage
 from billing.models import Reservation, UsageRecord
@@ -29,8 +28,9 @@ def deliver_billing_events() -> int:
 def keep_books() -> int:
     """Settle what dead processes left open and bring the hourly figures up to the ledger; hours written."""
     with unscoped("the books of all clients are kept by one job"):
-        since = timezone.now() - 2 * usage.LATE
-        clients = set(UsageRecord.objects.filter(at__gte=since).values_list("client_id", flat=True).distinct())
+        last = usage.last_kept()  # it is as old as the last run
+        records = UsageRecord.objects.filter(at__gte=last.start - 2 * usage.LATE) if last else UsageRecord.objects
+        clients = set(records.values_list("client_id", flat=True).distinct())
         clients |= set(Reservation.objects.values_list("client_id", flat=True).distinct())
     return sum(map(_keep_books_of, clients))
 

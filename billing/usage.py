@@ -75,6 +75,11 @@ def roll_up() -> int:
     return len(hours)
 
 
+def last_kept() -> UsageHour | None:
+    """The scope's last hour that is kept. Those of days to come are of a clock that was ahead, and say nothing."""
+    return UsageHour.objects.filter(date__lte=timezone.now().date()).order_by("-date", "-hour").first()
+
+
 def differences() -> Differences:
     """Recompute every hour of the scope from the ledger and compare with what is kept."""
     fresh = {row.start: row for row in _recompute(None, None)}
@@ -152,7 +157,7 @@ def _ledger(since: datetime | None, until: datetime | None = None) -> Any:
 
 def _grown() -> set[datetime]:
     """The hours whose ledger has other rows than are kept."""
-    last = UsageHour.objects.order_by("-date", "-hour").first()
+    last = last_kept()
     since = last.start - LATE if last else None
     in_ledger = dict(_ledger(since).values_list("start").annotate(Count("pk")).order_by())
     kept = {row.start: row.rows for row in _kept(since)}

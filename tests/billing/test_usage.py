@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client as Browser
 from django.utils import timezone
 
-from billing import ledger, usage
+from billing import ledger, tasks, usage
 from billing.ledger import Tokens
 from billing.limits import admit
 from billing.models import Budget, UsageHour, UsageRecord
@@ -72,6 +72,9 @@ def test_hours_are_the_ledger_in_figures(acme: Client, stranger: Client, express
     }  # fmt: skip
     by_month = express("usage", clientId=acme.pk, granularity="month", **{"from": "2026-10-01", "to": "2026-10-31"})
     assert [(i["start"], i["requests"]) for i in by_month.json()["items"]] == [("2026-10-01T00:00:00Z", 4)]
+    for end in ("2026-10-31", "2026-11-01T00:00:00Z", "2026-10-05T20:00:00Z"):  # by itself, it is that of a month
+        whole = express("usage", clientId=acme.pk, granularity="month", to=end).json()
+        assert (whole["from"], whole["items"]) == ("2026-10-01T00:00:00Z", by_month.json()["items"])
 
 
 @pytest.mark.django_db
@@ -101,6 +104,30 @@ def test_rebuilt_equals_kept_and_a_wrong_hour_is_found(acme: Client, stranger: C
     with unscoped("the test looks at both"):
         again = list(UsageHour.objects.order_by("client", "date", "hour").values())
     assert [row | {"id": 0} for row in again] == [row | {"id": 0} for row in kept]
+
+
+@pytest.mark.django_db
+def test_a_clock_that_was_ahead_hides_no_later_hours(acme: Client) -> None:
+    now = timezone.now()
+    for name, days in (("ahead", 90), ("now", 0)):
+        chat(acme, name, now + timedelta(days=days))
+        assert tasks.keep_books() == 1
+    with client_scope(acme.pk):
+        assert sorted(UsageHour.objects.values_list("date", flat=True)) == [
+            (now + timedelta(days=days)).date() for days in (0, 90)
+        ]
+
+
+@pytest.mark.django_db
+def test_hours_are_kept_that_passed_without_a_worker(
+    acme: Client, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat(acme, "friday", NINE)
+    assert tasks.keep_books() == 1
+    for days, client in ((1, acme), (2, stranger)):
+        chat(client, f"{client.name}-unkept", NINE + timedelta(days=days))
+    monkeypatch.setattr(usage.timezone, "now", lambda: NINE + timedelta(days=9))
+    assert tasks.keep_books() == 2
 
 
 @pytest.mark.django_db
