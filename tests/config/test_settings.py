@@ -12,12 +12,12 @@ SHOWN = ("PRODUCTION", "SECRET_KEY", "INTERNAL_API_SECRET", "SESSION_COOKIE_SECU
 GIVEN = "SECRET_KEY=" + "k" * 60 + "\nINTERNAL_API_SECRET=" + "s" * 40 + "\n"
 
 
-def settings_of(env_file: Path, **environment: str) -> dict[str, Any]:
+def settings_of(env_file: Path, shown: tuple[str, ...] = SHOWN, **environment: str) -> dict[str, Any]:
     """What the product makes of an `.env`, started with nothing else in its environment; {} if it does not start."""
     bare = {"PATH": os.environ["PATH"], "ENV_FILE": str(env_file), "DATA_DIR": str(env_file.parent / "var")}
     code = (
         "import json\nfrom django.conf import settings\n"
-        f"print(json.dumps({{name: getattr(settings, name) for name in {SHOWN}}}))"
+        f"print(json.dumps({{name: getattr(settings, name) for name in {shown}}}))"
     )
     environment = {**bare, "DJANGO_SETTINGS_MODULE": "config.settings", **environment}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -50,3 +50,19 @@ def test_on_a_laptop_what_the_file_leaves_empty_is_made_once(tmp_path: Path) -> 
     made = settings_of(file)
     assert len(made["SECRET_KEY"]) > 50 and made["INTERNAL_API_SECRET"] == "s" * 40
     assert settings_of(file) == made
+
+
+def test_white_space_around_values_is_no_part_of_them(tmp_path: Path) -> None:
+    """`echo` ends a file with a line break, and people write a space after a comma."""
+    for name, value in {"INTERNAL_API_SECRET": "s" * 40, "PRODUCTION": "true", "SECRET_KEY": "k" * 60}.items():
+        (tmp_path / name).write_text(value + "\n")
+    files = {f"{name}_FILE": str(tmp_path / name) for name in ("INTERNAL_API_SECRET", "PRODUCTION", "SECRET_KEY")}
+    lists = {"DASHBOARD_DOMAINS": "a.example, *.b.example ,", "ALLOWED_HOSTS": " c.example"}
+    assert settings_of(tmp_path / ".env", (*SHOWN, *lists), **files, **lists) == {
+        "PRODUCTION": True,
+        "SECRET_KEY": "k" * 60 + "\n",  # the keys that were made with it stay good
+        "INTERNAL_API_SECRET": "s" * 40,
+        "SESSION_COOKIE_SECURE": True,
+        "DASHBOARD_DOMAINS": ["a.example", "*.b.example"],
+        "ALLOWED_HOSTS": ["c.example"],
+    }
