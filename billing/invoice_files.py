@@ -30,7 +30,7 @@ def as_csv(invoice: Invoice) -> str:
     head = (invoice.number, invoice.kind, f"{invoice.month:%Y-%m}", _harmless(invoice.client_name), invoice.currency)
     for line in invoice.lines.all():
         hour = line.hour.strftime("%Y-%m-%dT%H:%MZ") if line.hour else ""
-        amount = money(line.amount_cents, "").strip().replace(",", "")
+        amount = money(line.amount_cents, invoice.currency).split()[0].replace(",", "")
         writer.writerow((*head, line.kind, _harmless(line.description), hour, line.requests, line.quantity, amount))
     return out.getvalue()
 

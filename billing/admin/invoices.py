@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from billing import invoices
 from billing.models import Invoice, InvoiceLine
-from billing.money import money
+from billing.money import digits, money
 from tenants import audit
 from tenants.desk import DeskAdmin, Panel, ReadOnly, add_panel
 from tenants.models import Client
@@ -24,9 +24,12 @@ MAY_CREDIT = "billing.add_invoice"  # a credit note is one of the invoices
 
 
 class CreditForm(forms.Form):
-    amount = forms.DecimalField(min_value=0, max_digits=10, decimal_places=2)
     reason = forms.CharField(max_length=500)
     left = forms.IntegerField()  # cents that the page showed: a second click finds another figure
+
+    def __init__(self, data: Any, currency: str):
+        super().__init__(data)
+        self.fields["amount"] = forms.DecimalField(min_value=0, max_digits=16, decimal_places=digits(currency))
 
 
 class InvoiceLineInline(ReadOnly, TabularInline):
@@ -93,13 +96,14 @@ class InvoiceAdmin(ReadOnly, DeskAdmin):
         invoice = self.row(request, pk)
         if not request.user.has_perm(MAY_CREDIT):  # type: ignore[union-attr]
             raise PermissionDenied
-        form = CreditForm(request.POST)
+        form = CreditForm(request.POST, invoice.currency)
         if not form.is_valid():
             found = [f"{name.capitalize()}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()]
             return self._refused(request, invoice, " ".join(found))
         asked = form.cleaned_data
         try:
-            note = invoices.credit(invoice, int(asked["amount"] * 100), asked["reason"], left=asked["left"])
+            cents = int(asked["amount"].scaleb(digits(invoice.currency)))
+            note = invoices.credit(invoice, cents, asked["reason"], left=asked["left"])
         except ValueError as error:
             return self._refused(request, invoice, str(error))
         total = money(note.total_cents, note.currency)

@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -66,6 +67,26 @@ def test_pdf_and_csv_hold_every_line(invoice: Invoice, staff: Browser, settings:
     assert [row["amount"] for row in rows] == ["0.00", *(f"0.{n:02}" for n in range(40))]
     assert {row["client"] for row in rows} == {'\'=HYPERLINK("x") <b>Łódź</b>'}
     assert rows[-1]["hour"] == "2026-10-02T19:00Z"
+
+
+@pytest.mark.parametrize(("currency", "total", "half"), [("JPY", "780", "390"), ("KWD", "0.780", "0.390")])
+def test_a_currency_has_its_own_digits(
+    acme: Client, settings: Any, staff: Browser, request: pytest.FixtureRequest, currency: str, total: str, half: str
+) -> None:
+    settings.CURRENCY = currency
+    invoice = request.getfixturevalue("invoice")
+    page = f"/admin/billing/invoice/{invoice.pk}"
+    assert f"up to {total} {currency}" in staff.get(f"{page}/change/").content.decode()
+    refused = staff.post(f"{page}/credit/", {"amount": "1.0001", "reason": "x", "left": 780}, follow=True)
+    assert "decimal places" in refused.content.decode()
+    made = staff.post(f"{page}/credit/", {"amount": half, "reason": "half of it", "left": 780}, follow=True)
+    assert f"over -{half} {currency} is written" in made.content.decode()
+    with client_scope(acme.pk):
+        assert Invoice.objects.get(kind=Invoice.Kind.CREDIT_NOTE).total_cents == -390
+    sums = csv.DictReader(io.StringIO(staff.get(f"{page}/file.csv").content.decode()))
+    assert str(sum(Decimal(row["amount"]) for row in sums)) == total
+    pdf = PdfReader(io.BytesIO(staff.get(f"{page}/file.pdf").content))
+    assert f"{total} {currency}" in pdf.pages[-1].extract_text()
 
 
 def test_the_desk_shows_the_books_and_changes_none(invoice: Invoice, staff: Browser) -> None:
