@@ -4,6 +4,7 @@ import csv
 import io
 from xml.sax.saxutils import escape
 
+import fontpkg_arimo
 from django.conf import settings
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -11,6 +12,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from billing.models import Invoice
@@ -79,14 +81,17 @@ def _text(text: str, size: int = 10) -> Paragraph:
 
 
 def _font(text: str) -> str:
-    """A font every reader has: for Western names, or for those with other letters."""
+    """Helvetica and, for East Asia, STSong are with every reader; Arimo is put into the file, and has what Helvetica
+    has not: Central European, Turkish, Greek and Cyrillic letters."""
     try:
         text.encode("cp1252")
         return "Helvetica"
     except UnicodeEncodeError:
-        if "STSong-Light" not in pdfmetrics.getRegisteredFontNames():
+        if "Arimo" not in pdfmetrics.getRegisteredFontNames():
+            pdfmetrics.registerFont(TTFont("Arimo", fontpkg_arimo.ROOT / "files/Arimo[wght].ttf"))
             pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
-        return "STSong-Light"
+        known = pdfmetrics.getFont("Arimo").face.charToGlyph
+        return "Arimo" if all(ord(letter) in known for letter in text) else "STSong-Light"
 
 
 def _harmless(text: str) -> str:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from pypdf import PdfReader
 
-from billing import invoices
+from billing import invoice_files, invoices
 from billing.models import Invoice, UsageRecord
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope
@@ -67,6 +67,23 @@ def test_pdf_and_csv_hold_every_line(invoice: Invoice, staff: Browser, settings:
     assert [row["amount"] for row in rows] == ["0.00", *(f"0.{n:02}" for n in range(40))]
     assert {row["client"] for row in rows} == {'\'=HYPERLINK("x") <b>Łódź</b>'}
     assert rows[-1]["hour"] == "2026-10-02T19:00Z"
+
+
+def test_no_letter_of_a_name_is_missing(invoice: Invoice) -> None:
+    """The fonts that every reader has know Western names, and East Asian ones; the others' letters come in the file."""
+    for name, font in (
+        ("Café Zürich", "/Helvetica"),
+        ("Łódzka Wędrówka śćńżą, Őrség, Kuş Ağacı, Česká Řeka, Ελληνική, Щука", "/AAAAAA+Arimo-Regular"),
+        ("北京公司 日本カナ", "/STSong-Light"),
+    ):
+        invoice.client_name = name
+        with client_scope(invoice.client_id):
+            page = PdfReader(io.BytesIO(invoice_files.as_pdf(invoice))).pages[0]
+        fonts: Any = page["/Resources"]["/Font"].values()  # type: ignore[index]
+        used = {entry.get_object()["/BaseFont"]: entry.get_object() for entry in fonts}
+        assert used.keys() == {"/Helvetica", "/Helvetica-Bold", font}
+        assert f"To: {name}" in page.extract_text()
+        assert not font.endswith("Arimo-Regular") or "/FontFile2" in used[font]["/FontDescriptor"]
 
 
 @pytest.mark.parametrize(("currency", "total", "half"), [("JPY", "780", "390"), ("KWD", "0.780", "0.390")])
