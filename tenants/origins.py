@@ -41,8 +41,7 @@ def parse_origin(header: str | None) -> Origin | None:
 
 def origin_allowed(origin: Origin, domains: list[str]) -> bool:
     """Does any pattern (`example.com`, `https://example.com`, `localhost:3000`, `*.example.com`) match?"""
-    patterns = [_parse_pattern(pattern) for pattern in domains]
-    return any(pattern is not None and pattern.matches(origin) for pattern in patterns)
+    return any(pattern is not None and pattern.matches(origin) for pattern in map(_parse_pattern, domains))
 
 
 def normal_host(host: str) -> str:
@@ -88,7 +87,7 @@ class _Pattern:
         return origin.host.endswith("." + self.host) if self.subdomains else origin.host == self.host
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=100_000)  # of a list that is longer than this every entry would be parsed at every request
 def _parse_pattern(pattern: str) -> _Pattern | None:
     scheme, separator, rest = pattern.rpartition("://")
     scheme = scheme.lower()

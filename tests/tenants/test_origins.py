@@ -11,7 +11,7 @@ from tenants.callers import authenticate, headers_of
 from tenants.cors import cors_headers, preflight_headers
 from tenants.errors import ApiError
 from tenants.models import Client
-from tenants.origins import origin_allowed, parse_origin, validate_domains
+from tenants.origins import _parse_pattern, origin_allowed, parse_origin, validate_domains
 
 
 def allowed(origin: str, *domains: str) -> bool:
@@ -208,3 +208,13 @@ def test_another_spelling_of_a_header_is_no_header(acme: Client, acme_key: str, 
             authenticate(headers_of(raw))
         assert caught.value.status == 401
     assert authenticate(headers_of([(b"X-Api-Key", acme_key.encode())])).client == acme
+
+
+def test_a_long_list_of_domains_is_read_once() -> None:
+    """Ten thousand and more of an agency's pages: reading them anew took a tenth of a second of each request."""
+    domains = [f"shop-{number}.example" for number in range(12_000)]
+    assert not allowed("https://nowhere.example", *domains)
+    before = _parse_pattern.cache_info().misses
+    assert allowed("https://shop-11999.example", *domains)
+    assert not allowed("https://nowhere.example", *domains)
+    assert _parse_pattern.cache_info().misses == before
