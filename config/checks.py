@@ -6,9 +6,11 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from chat import llms
+from tenants.origins import validate_domains
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +23,12 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         wrong.append("LIMITS_WHEN_UNREACHABLE is either refuse or admit.")
     if not re.fullmatch("[A-Z]{3}", settings.CURRENCY):
         wrong.append("CURRENCY is a code of three capital letters, such as USD.")
+    if not settings.BUDGET_HOLD.is_finite() or settings.BUDGET_HOLD < 0:
+        wrong.append("BUDGET_HOLD is an amount in dollars, such as 0.05.")
+    try:
+        validate_domains(settings.DASHBOARD_DOMAINS)
+    except ValidationError as error:  # such an entry would match no page, and free clients would be refused there
+        wrong.append(f"DASHBOARD_DOMAINS: {' '.join(error.messages)}")
     return [Error(sentence, id="config.E001") for sentence in wrong]
 
 

@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from config.checks import check_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("PRODUCTION", "SECRET_KEY", "INTERNAL_API_SECRET", "SESSION_COOKIE_SECURE")
@@ -66,3 +69,15 @@ def test_white_space_around_values_is_no_part_of_them(tmp_path: Path) -> None:
         "DASHBOARD_DOMAINS": ["a.example", "*.b.example"],
         "ALLOWED_HOSTS": ["c.example"],
     }
+
+
+def test_a_setting_that_would_do_harm_later_is_refused_at_the_start(settings: Any) -> None:
+    assert check_settings(None) == []
+    settings.DASHBOARD_DOMAINS = ["localhost:*", "https://dash.example/app"]
+    settings.CURRENCY, settings.LIMITS_WHEN_UNREACHABLE, settings.BUDGET_HOLD = "usd", "ask", Decimal("NaN")
+    assert [error.msg for error in check_settings(None)] == [
+        "LIMITS_WHEN_UNREACHABLE is either refuse or admit.",
+        "CURRENCY is a code of three capital letters, such as USD.",
+        "BUDGET_HOLD is an amount in dollars, such as 0.05.",
+        "DASHBOARD_DOMAINS: “https://dash.example/app” is not a domain such as example.com or *.example.com.",
+    ]
