@@ -10,7 +10,7 @@ from django.db import models
 from django.forms.models import model_to_dict
 from django.http import HttpRequest
 
-from tenants import staff
+from tenants import keys, staff
 from tenants.addresses import client_address
 from tenants.models import AuditEvent, Client
 from tenants.scoping import ClientOwned, is_entered
@@ -69,7 +69,7 @@ def _event(
         address=address_of(request),
         action=action,
         client_id=client_id or (owner(row) if row else None) or staff.only_client(request.user),
-        object=f"{row._meta.label}:{row.pk}" if row else str(about)[:LONGEST],
+        object=f"{row._meta.label}:{row.pk}" if row else keys.struck_out(str(about))[:LONGEST],
         name=str(row)[:200] if row and not CONTENT & {field.name for field in row._meta.fields} else "",
         before=before,
         after=after,

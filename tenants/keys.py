@@ -7,6 +7,7 @@ HMAC-SHA-256 of a key is stored.
 
 import hashlib
 import hmac
+import re
 import secrets
 import string
 import uuid
@@ -25,6 +26,7 @@ ALPHABET = string.digits + string.ascii_letters
 PREFIX_OF = {ApiKey.Kind.PUBLISHABLE: "pk_live_", ApiKey.Kind.SECRET: "sk_live_"}
 SCOPES = ApiKey.SCOPES
 SALT = "tenants.keys"
+IN_TEXT = re.compile("[ps]k_live_[0-9A-Za-z]+")
 RANDOM_LENGTH, CHECKSUM_LENGTH = 32, 6
 
 
@@ -75,6 +77,11 @@ def digests(key: str) -> tuple[str, ...]:
     """What is stored of a key: its HMAC with SECRET_KEY, then with each older one that still counts."""
     secrets_ = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     return tuple(salted_hmac(SALT, key, secret=secret, algorithm="sha256").hexdigest() for secret in secrets_)
+
+
+def struck_out(text: str) -> str:
+    """The text without the keys in it."""
+    return IN_TEXT.sub("[key]", text)
 
 
 def well_formed(key: str) -> bool:

@@ -1,5 +1,6 @@
 """The audit at the desk: a row for every change and for every look across clients, and none can be rewritten."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from billing.models import BillingEvent, Plan
 from knowledge.models import Callback, Document
+from tenants import keys
 from tenants.models import AuditEvent, Client, StaffMember
 from tenants.scoping import client_scope, unscoped
 from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnished
@@ -132,3 +134,15 @@ def test_the_audit_is_never_rewritten(acme: Client) -> None:
         with pytest.raises(DatabaseError), unscoped("the test tampers with all"):
             tamper()
     assert LogEntry.objects.count() == 0
+
+
+def test_a_key_that_was_found_somewhere_is_looked_up_and_not_written_down(acme: Client, stranger: Client) -> None:
+    leaked, key = keys.mint(acme.pk, "secret", scopes=["usage"])
+    for client in (acme, stranger):
+        keys.mint(client.pk, "publishable")
+    browser = browser_of("root", is_superuser=True)
+    for path, term in ((f"/admin/tenants/apikey/{leaked.pk}/change/", f"+{key}+"), (None, f"{key[:-1]}_")):
+        listed = browser.get(f"/admin/tenants/apikey/?q={term}").content.decode()
+        assert set(re.findall(r"/admin/tenants/apikey/\d+/change/", listed)) == ({path} if path else set())
+    looked = [event.object for event in audited() if event.action == "view"]
+    assert looked == ["/admin/tenants/apikey/?q=+[key]+", "/admin/tenants/apikey/?q=[key]_"]
