@@ -2,9 +2,9 @@
 
 import csv
 import io
+from pathlib import Path
 from xml.sax.saxutils import escape
 
-import fontpkg_arimo
 from django.conf import settings
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -20,6 +20,7 @@ from billing.money import money
 
 COLUMNS = ("invoice", "kind", "month", "client", "currency", "line", "description", "hour", "requests", "quantity",
            "amount")  # fmt: skip
+FONT = Path(__file__).parent / "data/Arimo.ttf"
 WIDTHS = (112 * mm, 24 * mm, 34 * mm)
 TITLES = {Invoice.Kind.INVOICE: "Invoice", Invoice.Kind.CREDIT_NOTE: "Credit note"}
 
@@ -88,7 +89,7 @@ def _font(text: str) -> str:
         return "Helvetica"
     except UnicodeEncodeError:
         if "Arimo" not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont("Arimo", fontpkg_arimo.ROOT / "files/Arimo[wght].ttf"))
+            pdfmetrics.registerFont(TTFont("Arimo", FONT))
             pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
         known = pdfmetrics.getFont("Arimo").face.charToGlyph
         return "Arimo" if all(ord(letter) in known for letter in text) else "STSong-Light"
