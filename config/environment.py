@@ -1,0 +1,48 @@
+"""The environment, read strictly: what a setting can't mean is refused by its name, where django-environ guesses
+(`PRODUCTION=enabled` would be off, `LLM_TOTAL_TIMEOUT=2m` two seconds, `a.example, b.example` a host with a space)."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+SWITCH = {**dict.fromkeys(("1", "true", "on", "yes"), True), **dict.fromkeys(("0", "false", "off", "no"), False)}
+
+
+def _number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def _list(text: str) -> list[str]:
+    return [entry for entry in map(str.strip, text.split(",")) if entry]
+
+
+READ: dict[Any, tuple[Callable[[str], Any], str]] = {
+    bool: (lambda text: SWITCH[text.lower()], "1 or 0"),
+    int: (int, "a whole number"),
+    float: (_number, "a number"),
+    list: (_list, "a list"),
+}
+
+
+class Environment(environ.FileAwareEnv):
+    """A name with `_FILE` appended reads the value from that file. Switches and numbers may be left empty."""
+
+    def get_value(
+        self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False
+    ) -> Any:
+        """The value, or `default`; ImproperlyConfigured with the setting's name for what is none."""
+        if cast not in READ:
+            return super().get_value(var, cast, default, parse_default)
+        text = super().get_value(var, str, "").strip()
+        if not text:
+            return [] if cast is list and var in self.ENVIRON else default
+        read, what = READ[cast]
+        try:
+            return read(text)
+        except (KeyError, ValueError):
+            raise ImproperlyConfigured(f"{var} is {what}, not “{text}”.") from None
