@@ -1,12 +1,43 @@
 """What `manage.py serve` prints at the start is true."""
 
 import io
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from config import preload
+from config.management.commands import serve, web
 from config.management.commands.serve import Command
+
+
+@pytest.fixture
+def handler() -> Iterator[None]:
+    """What Ctrl-C does in the tests is as it was before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Stopped(Exception):
+    """The start has come so far."""
+
+
+@pytest.mark.parametrize(
+    ("command", "step"), [(serve.Command(), (serve, "call_command")), (web.Command(), (preload, "wait"))]
+)
+def test_ctrl_c_ends_a_start_at_once(command: Any, step: Any, handler: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an exception it would be lost where it meets a callback of a weak reference, and the start would go on."""
+
+    def look(*_: Any, **__: Any) -> None:
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        raise Stopped
+
+    monkeypatch.setattr(*step, look)
+    with pytest.raises(Stopped):
+        command.handle(host="127.0.0.1", port=1, no_demo=True)
 
 
 @pytest.mark.parametrize(
