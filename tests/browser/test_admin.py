@@ -173,6 +173,24 @@ def test_the_widgets_preview_follows_the_form(at_desk: Any) -> None:
     assert desk.axe() == []
 
 
+def test_who_was_logged_out_is_told_so(at_desk: Any, product: Product) -> None:
+    desk = open_client(at_desk("sue"))
+    page = desk.page
+    told = "You have been logged out. Reload the page and log in again."
+    asked, upload = page.url, f"{product.url}/admin/knowledge/document/add/?client={page.url.split('/')[-3]}"
+    desk.context.clear_cookies(name="sessionid")
+    desk.panel("Ask as this client").locator("input[name=question]").fill(QUESTION)
+    desk.button("Ask").click()
+    expect(page.locator("#answer")).to_have_text(told)
+    page.reload()
+    desk.log_in_here("sue")
+    assert page.url == asked
+    page.goto(upload)
+    desk.context.clear_cookies(name="sessionid")
+    page.set_input_files("#desk-file", [{"name": "hours.txt", "mimeType": "text/plain", "buffer": HOURS}])
+    expect(page.locator("#desk-files tr")).to_contain_text(told)
+
+
 def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
     desk = at_desk("sue").go("/admin/knowledge/document/add/")
     page = desk.page
