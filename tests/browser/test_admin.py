@@ -191,6 +191,27 @@ def test_who_was_logged_out_is_told_so(at_desk: Any, product: Product) -> None:
     expect(page.locator("#desk-files tr")).to_contain_text(told)
 
 
+def test_a_long_word_hides_nothing_of_a_list(at_desk: Any, product: Product) -> None:
+    word = "https://example.com/" + "x" * 200
+    assert product.json("POST", "/api/widget/chat", {"message": word}, x_api_key=product.widget_key)[0] == 200
+    desk = at_desk("sue").go("/admin/chat/message/?role__exact=visitor")
+    page = desk.page
+    row = page.locator("#result_list tr").filter(has_text=word[:40]).first
+    assert row.get_by_role("link", name="open").bounding_box()["x"] < 1300
+    desk.shot("messages")
+    page.set_viewport_size({"width": 390, "height": 844})
+    cell = row.locator(".field-said")
+    assert cell.evaluate("(cell) => [cell.scrollWidth - cell.clientWidth, cell.scrollHeight - cell.clientHeight]") == [
+        0,
+        0,
+    ]
+    desk.shot("messages-small")
+    row.get_by_role("link", name="open").click()
+    page.get_by_text("Watch live").wait_for()
+    assert re.search(r"\d+ \w{3} 20\d\d, \d\d:\d\d:\d\d", page.locator(".desk-turn.visitor .facts").first.inner_text())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
     desk = at_desk("sue").go("/admin/knowledge/document/add/")
     page = desk.page

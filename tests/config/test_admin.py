@@ -51,6 +51,34 @@ def test_a_login_that_ended_leads_back_to_the_form(acme: Client, settings: Any) 
         assert ended(**stranger).redirect_chain == [("/admin/login/?next=/admin/", 302)]
 
 
+def test_a_new_client_has_no_id_before_it_is_stored(admin_client: Browser, acme: Client) -> None:
+    """One that the form invented would be no client's."""
+    shown = lambda path: admin_client.get(f"/admin/tenants/client/{path}").content.decode()  # noqa: E731
+    assert "field-id" not in shown("add/") and str(acme.pk) in shown(f"{acme.pk}/change/")
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("chat/supporthours", "09:00-12:30, 13:30-17:00"), ("chat/supporthours", "Such as Europe/Berlin."),
+        ("billing/budget", "US dollars"), ("billing/paymentaccount", "cus_"),
+        ("tenants/widgetconfig", "suggestedQuestions"),
+    ],
+)  # fmt: skip
+def test_forms_say_how_they_are_filled_in(admin_client: Browser, page: str, told: str) -> None:
+    assert told in admin_client.get(f"/admin/{page}/add/").content.decode()
+
+
+def test_budgets_and_accounts_are_found_by_their_client(admin_client: Browser, acme: Client, stranger: Client) -> None:
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            Budget.objects.create(monthly=5)
+            PaymentAccount.objects.create(client=client, customer_id="cus_1")
+    for page in ("budget", "paymentaccount"):
+        found = admin_client.get(f"/admin/billing/{page}/?q=acme").context["cl"].result_list
+        assert [row.client_id for row in found] == [acme.pk]
+
+
 def test_support_changes_answers_but_not_terms(acme: Client) -> None:
     browser = browser_of("sue", StaffMember.Role.SUPPORT)
     form = {"name": "Renamed", "tier": "free", "hourly_limit": 7, "allowed_domains": "", "alert_threshold": 80}
