@@ -30,17 +30,17 @@ READ: dict[Any, tuple[Callable[[str], Any], str]] = {
 
 
 class Environment(environ.FileAwareEnv):
-    """A name with `_FILE` appended reads the value from that file. Switches and numbers may be left empty."""
+    """A name with `_FILE` appended reads the value from that file. An empty value counts as none."""
 
     def get_value(
         self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False
     ) -> Any:
         """The value, or `default`; ImproperlyConfigured with the setting's name for what is none."""
+        text = super().get_value(var, str, "").strip()
+        if not text and default is not self.NOTSET:
+            return default
         if cast not in READ:
             return super().get_value(var, cast, default, parse_default)
-        text = super().get_value(var, str, "").strip()
-        if not text:
-            return [] if cast is list and var in self.ENVIRON else default
         read, what = READ[cast]
         try:
             return read(text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,27 @@ def test_on_a_laptop_what_the_file_leaves_empty_is_made_once(tmp_path: Path) -> 
     assert settings_of(file) == made
 
 
+def test_env_example_has_the_defaults(tmp_path: Path) -> None:
+    """Whoever takes the comment signs away has changed nothing yet."""
+    _, everything_else = (
+        (ROOT / ".env.example").read_text(encoding="utf-8").split("# Everything else, with its default")
+    )
+    named = re.findall(r"^# ([A-Z][A-Z0-9_]+=.*)$", everything_else, re.MULTILINE)
+    plain, uncommented = tmp_path / "plain.env", tmp_path / "uncommented.env"
+    plain.write_text("PRODUCTION=1\n" + GIVEN)
+    uncommented.write_text("PRODUCTION=1\n" + GIVEN + "\n".join(line for line in named if line[:8] != "ENV_FILE"))
+    assert all_settings(uncommented) == all_settings(plain)
+
+
+def all_settings(env_file: Path) -> str:
+    """Every setting of the product, started with nothing else in its environment."""
+    bare = {"PATH": os.environ["PATH"], "ENV_FILE": str(env_file), "DATA_DIR": str(env_file.parent / "var")}
+    code = "from config import settings as s\nprint(*((n, getattr(s, n)) for n in dir(s) if n.isupper()), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=bare, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace(env_file.name, "")
+
+
 def read(kind: str, value: str | None, default: Any) -> Any:
     environment = Environment()
     environment.ENVIRON = {} if value is None else {"THE_SETTING": value}
@@ -69,8 +91,7 @@ def test_switches_numbers_and_lists_are_read_as_people_write_them() -> None:
     assert [read("bool", text, None) for text in ("0", "no", "Off", "false")] == [False] * 4
     assert (read("int", " 5 ", 1), read("float", "0.5", 1.0)) == (5, 0.5)
     assert read("list", "a.example, b.example ,", ["x"]) == ["a.example", "b.example"]
-    assert [read(kind, "", 7) for kind in ("bool", "int", "float")] == [7, 7, 7]  # as .env.example leaves them
-    assert (read("list", "", ["x"]), read("list", None, ["x"])) == ([], ["x"])
+    assert [read(kind, text, 7) for kind in ("bool", "int", "float", "list", "str") for text in ("", None)] == [7] * 10
 
 
 @pytest.mark.parametrize(
