@@ -7,7 +7,8 @@ ARG REQUIREMENTS=requirements.txt
 COPY requirements.txt requirements-telemetry.txt ./
 RUN python -m venv /venv && uv pip install --python /venv/bin/python --require-hashes --only-binary :all: --compile-bytecode -r $REQUIREMENTS
 COPY . .
-RUN PRODUCTION=1 ENV_FILE=/dev/null DATA_DIR=/tmp/build SECRET_KEY=build /venv/bin/python manage.py collectstatic --noinput
+RUN PRODUCTION=1 ENV_FILE=/dev/null DATA_DIR=/tmp/build SECRET_KEY=build /venv/bin/python manage.py collectstatic --noinput \
+    && chmod -R a+rX /app /venv /tmp/build  # whatever umask the clone was made with
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /data app && mkdir /data && chown app /data

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.core.cache import cache
@@ -48,6 +50,7 @@ CONTENT_POLICIES = (
     ("/api/docs", _PAGE + "script-src 'self'"),
     ("", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"),  # JSON has no parts
 )
+READS = ("GET", "HEAD")
 POLLED_SECONDS = 3600  # what a page asks for again and again is noted once in so long
 API = ("/api/", "/internal/")  # the same address may answer two pages differently: no cache may mix them up
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -83,14 +86,16 @@ class AdminScopeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         user: Any = getattr(request, "user", None)
-        if not request.path_info.startswith("/admin/") or user is None or not user.is_staff or not user.is_active:
+        if not request.path_info.startswith("/admin/") or user is None:
             return self.get_response(request)
         view, name = _target(request)
         if name in self.OPEN:
             return self.get_response(request)
+        if not user.is_staff or not user.is_active:
+            return self.get_response(request) if request.method in READS else _to_login(request)
         if staff.too_old(request):
             logout(request)
-            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+            return _to_login(request)
         if settings.REQUIRE_TWO_FACTOR and name != "two-factor" and not two_factor.enrolled(user):
             return HttpResponseRedirect(reverse("two-factor"))
         scope = staff.scope(user)  # not entered yet, but whoever has no role is refused here
@@ -107,6 +112,18 @@ class AdminScopeMiddleware:
         return response
 
 
+def _to_login(request: HttpRequest) -> HttpResponse:
+    """To the login, and from there back to this page; to that of the form, where one was sent: it is sent anew."""
+    page = request.get_full_path()
+    if request.method not in READS:
+        form = urlsplit(request.headers.get("Referer", ""))
+        page = urlunsplit(("", "", form.path, form.query, "")) if form.path.startswith("/admin/") else "/admin/"
+        messages.warning(
+            request, "You were logged out, so what you sent was not carried out. Log in, and send it again."
+        )
+    return redirect_to_login(page, reverse("admin:login"))
+
+
 def _target(request: HttpRequest) -> tuple[Any, str]:
     try:
         match = resolve(request.path_info)
@@ -119,7 +136,7 @@ def _remember(request: HttpRequest, response: HttpResponse) -> None:
     """Note what was seen across clients, and every change that no view has described more exactly."""
     if response.status_code >= 400 or getattr(request, "audited", False):
         return
-    if request.method not in ("GET", "HEAD") and 300 <= response.status_code < 400:
+    if request.method not in READS and 300 <= response.status_code < 400:
         audit.note(request, "post", request.path)
     elif staff.works_for_all(request.user) and not _noted_lately(request):
         about = getattr(request, "audit_about", None) or request.get_full_path()

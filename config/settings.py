@@ -4,6 +4,7 @@ The README's settings table is kept complete by tests/config/test_readme.py.
 A name with `_FILE` appended reads the value from that file (for container secrets).
 """
 
+import logging
 import os
 import sys
 import tempfile
@@ -74,7 +75,7 @@ _as_owner = DATABASE_OWNER_URL and sys.argv[1:2] in (["migrate"], ["restore"])
 DATABASE_THREADS = 3  # in which answers query, each with a connection: more of them wait for each other
 DATABASES = {"default": env.db_url_config(DATABASE_OWNER_URL if _as_owner else DATABASE_URL)}
 _database = DATABASES["default"]
-if "ENGINE" not in _database:
+if not _database.get("ENGINE", "").endswith(("postgresql", "sqlite3")):
     raise ImproperlyConfigured("DATABASE_URL is no postgres://user:password@host:5432/name and no sqlite:///file.")
 _database.setdefault("OPTIONS", {})
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # 0: no pool of ours, and perhaps an outer one
@@ -364,6 +365,8 @@ if PRODUCTION:
     CSRF_COOKIE_SECURE = True
     CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured("LOG_LEVEL is DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING_CONFIG = "config.log.configure"
 LOGGING = {"level": LOG_LEVEL, "json": PRODUCTION}

@@ -21,6 +21,10 @@ from tenants.staff import ATTEMPT, LOGIN
 STATUS_LABELS = {"active": "success", "paused": "warning", "disabled": "danger"}
 TERMS = ("status", "tier", "model", "hourly_limit", "hard_cap", "overage_cents")  # what changes bills or service
 DOMAINS_HELP = "Where the widget may run, one a line: example.com, or *.example.com. Empty: anywhere (paid tier)."
+OPTIONS_HELP = (
+    'More of the widget’s settings, as JSON: {"suggestedQuestions": ["When are you open?"], "theme": "dark"}. '
+    "Also size, avatar, launcherText, locale, texts and others, which chat/widget/README.md describes."
+)
 PRICES = ("overage_cents",)
 ANSWERS = (
     "name",
@@ -94,11 +98,11 @@ class ClientAdmin(DeskAdmin):
         return fixed
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Prices are for those who may see money."""
+        """Prices are for those who may see money, and an id for a client that has one."""
         may = request.user.has_perm  # type: ignore[union-attr]
-        if may("tenants.change_terms") or may("billing.view_invoice"):
-            return self.fieldsets
-        hide = lambda fields: tuple(name for name in fields if name not in PRICES)  # noqa: E731
+        hidden: tuple[str, ...] = () if may("tenants.change_terms") or may("billing.view_invoice") else PRICES
+        hidden += () if obj else self.readonly_fields  # they are made with the row: the form could only invent them
+        hide = lambda fields: tuple(name for name in fields if name not in hidden)  # noqa: E731
         return tuple((title, {**shown, "fields": hide(shown["fields"])}) for title, shown in self.fieldsets)
 
     def get_urls(self) -> Any:
@@ -127,6 +131,7 @@ class WidgetConfigAdmin(DeskAdmin):
     change_form_outer_after_template = "admin/desk/widget_form_preview.html"
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
+    help_texts = {"options": OPTIONS_HELP}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "primary_color":

@@ -175,6 +175,10 @@ class DeskAdmin(WithChoosers, ModelAdmin):
     list_per_page = 50
     list_filter_submit = True
     list_horizontal_scrollbar_top = False
+    help_texts: dict[str, str] = {}  # how a form's fields are filled in, where the model doesn't say it
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **{"help_texts": self.help_texts, **kwargs})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeskChangeList

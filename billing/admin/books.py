@@ -76,8 +76,10 @@ class UsageRecordAdmin(ReadOnly, DeskAdmin):
 @admin.register(Budget)
 class BudgetAdmin(DeskAdmin):
     list_display = ("client", "monthly")
+    search_fields = ("client__name",)
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
+    help_texts = {"monthly": "US dollars that answers may cost in models in a month. Visitors are refused beyond it."}
 
 
 @admin.register(Alert)
@@ -90,8 +92,10 @@ class AlertAdmin(ReadOnly, DeskAdmin):
 @admin.register(PaymentAccount)
 class PaymentAccountAdmin(DeskAdmin):
     list_display = ("client", "customer_id")
+    search_fields = ("client__name", "customer_id")
     list_select_related = ("client",)
     autocomplete_fields = ("client",)
+    help_texts = {"customer_id": "What the payment provider calls the client, such as cus_9s6XKzkNRiz8i3."}
 
 
 @admin.register(BillingEvent)

@@ -117,6 +117,7 @@ class GapAdmin(ReadOnly, DeskAdmin):
             "may": request.user.has_perm("chat.change_gap"),  # type: ignore[union-attr]
             "may_write": self._may_write(request),
             "document": documents.row_of(gap.client_id, gap.document) if gap.document else None,
+            **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/desk/gap.html", context)
 
@@ -125,12 +126,13 @@ class GapAdmin(ReadOnly, DeskAdmin):
         gap = self.row(request, pk)
         if not self._may_write(request):
             raise PermissionDenied
-        question, text = request.POST.get("question", ""), request.POST.get("answer", "")
+        question = request.POST.get("question", "")
+        text = request.POST.get("answer", "").replace("\r\n", "\n")  # as browsers count the characters of a text
         try:
             answer.write(gap.client, gap.pk, question, text, request.user.get_username())
         except ApiError as error:
             messages.error(request, error.message)
-            return self._to(gap)
+            return self.change_view(request, str(pk), extra_context={"draft": question, "written": text})
         timetable.soon("chat.tasks.follow_up_gaps")
         audit.note(request, "answer gap", gap, {}, {"question": question[: audit.LONGEST]})
         messages.success(request, "The answer is a document now. When it is read, the questions are asked again.")

@@ -62,12 +62,16 @@ def live_page(session_admin: Any, request: HttpRequest, session: Session) -> Htt
 
 @admin.register(SupportHours)
 class SupportHoursAdmin(DeskAdmin):
-    """When a client's people answer. A day's hours are written as 09:00-12:30, 13:30-17:00."""
+    """When a client's people answer."""
 
     list_display = ("client", "time_zone", "state", *SupportHours.DAYS)
     list_select_related = ("client",)
     search_fields = ("client__name",)
     autocomplete_fields = ("client",)
+    help_texts = {
+        "time_zone": "Such as Europe/Berlin.",
+        "monday": "Each day's hours as 09:00-12:30, 13:30-17:00. A free day stays empty.",
+    }
 
     @display(description="now", label={"staffed": "success"})
     def state(self, hours: SupportHours) -> str:

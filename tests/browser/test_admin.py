@@ -173,6 +173,45 @@ def test_the_widgets_preview_follows_the_form(at_desk: Any) -> None:
     assert desk.axe() == []
 
 
+def test_who_was_logged_out_is_told_so(at_desk: Any, product: Product) -> None:
+    desk = open_client(at_desk("sue"))
+    page = desk.page
+    told = "You have been logged out. Reload the page and log in again."
+    asked, upload = page.url, f"{product.url}/admin/knowledge/document/add/?client={page.url.split('/')[-3]}"
+    desk.context.clear_cookies(name="sessionid")
+    desk.panel("Ask as this client").locator("input[name=question]").fill(QUESTION)
+    desk.button("Ask").click()
+    expect(page.locator("#answer")).to_have_text(told)
+    page.reload()
+    desk.log_in_here("sue")
+    assert page.url == asked
+    page.goto(upload)
+    desk.context.clear_cookies(name="sessionid")
+    page.set_input_files("#desk-file", [{"name": "hours.txt", "mimeType": "text/plain", "buffer": HOURS}])
+    expect(page.locator("#desk-files tr")).to_contain_text(told)
+
+
+def test_a_long_word_hides_nothing_of_a_list(at_desk: Any, product: Product) -> None:
+    word = "https://example.com/" + "x" * 200
+    assert product.json("POST", "/api/widget/chat", {"message": word}, x_api_key=product.widget_key)[0] == 200
+    desk = at_desk("sue").go("/admin/chat/message/?role__exact=visitor")
+    page = desk.page
+    row = page.locator("#result_list tr").filter(has_text=word[:40]).first
+    assert row.get_by_role("link", name="open").bounding_box()["x"] < 1300
+    desk.shot("messages")
+    page.set_viewport_size({"width": 390, "height": 844})
+    cell = row.locator(".field-said")
+    assert cell.evaluate("(cell) => [cell.scrollWidth - cell.clientWidth, cell.scrollHeight - cell.clientHeight]") == [
+        0,
+        0,
+    ]
+    desk.shot("messages-small")
+    row.get_by_role("link", name="open").click()
+    page.get_by_text("Watch live").wait_for()
+    assert re.search(r"\d+ \w{3} 20\d\d, \d\d:\d\d:\d\d", page.locator(".desk-turn.visitor .facts").first.inner_text())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_files_are_dropped_and_followed(at_desk: Any, theme: str) -> None:
     desk = at_desk("sue").go("/admin/knowledge/document/add/")
     page = desk.page

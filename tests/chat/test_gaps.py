@@ -1,6 +1,7 @@
 """What visitors asked in vain is grouped by meaning, answered by a person, and asked again."""
 
 import itertools
+import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -92,6 +93,14 @@ def test_a_follow_up_is_grouped_by_what_it_means(acme: Client) -> None:
     asked(acme, "How long does shipping to Norway take?")
     find.group(acme.pk)
     assert grouped(acme) == [(2, "open", {"And how long?", "How long does shipping to Norway take?"})]
+
+
+def test_what_is_grouped_is_sought_by_the_index_of_trace_ids(acme: Client) -> None:
+    """Which begins with the client: without it each of thousands of answers would be compared with each question."""
+    with unscoped("the test looks as the desk does"):
+        sql = str(find._ungrouped(find._since()).query)
+    inner = sql.partition("EXISTS(")[2]
+    assert re.search(r"""U\d\."client_id" = \("chat_message"\."client_id"\) AND U\d\."trace_id" =""", inner), inner
 
 
 def test_only_the_newest_of_the_last_days_count(acme: Client, settings: Settings) -> None:

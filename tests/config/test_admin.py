@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -22,6 +23,60 @@ from tests.config.desk import PASSWORD, audited, browser_of, every_page, furnish
 
 def test_staff_without_a_role_see_nothing(acme: Client) -> None:
     assert browser_of("new").get("/admin/").status_code == 403
+
+
+def test_whoever_is_refused_is_told_why(acme: Client) -> None:
+    assert b"This account has no role at the desk yet." in browser_of("new").get("/admin/").content
+    sue = browser_of("sue", StaffMember.Role.SUPPORT)
+    assert b"Your role at the desk does not allow this." in sue.get("/admin/billing/invoice/").content
+    assert b"may have been erased" in sue.get("/admin/chat/session/9999/change/").content
+    careful = Browser(enforce_csrf_checks=True)
+    careful.cookies = sue.cookies
+    refused = careful.post("/admin/tenants/client/add/", {"csrfmiddlewaretoken": "of a page of yesterday"})
+    assert refused.status_code == 403 and b"You have logged in anew since" in refused.content
+
+
+def test_a_login_that_ended_leads_back_to_the_form(acme: Client, settings: Any) -> None:
+    """Not to the address that the form was sent to, where there may be nothing to look at."""
+    form, action = f"/admin/tenants/client/{acme.pk}/change/?x=1", f"/admin/tenants/client/{acme.pk}/keys/make/"
+    sue = browser_of("sue", StaffMember.Role.SUPPORT)
+    ended = lambda **headers: sue.post(action, headers=headers, follow=True)  # noqa: E731
+    settings.SESSION_COOKIE_AGE = 0
+    too_old = ended(Referer=f"http://testserver{form}")
+    for response in (too_old, ended(Referer=f"http://testserver{form}")):
+        [(address, _)] = response.redirect_chain
+        assert address == f"/admin/login/?{urlencode({'next': form}, safe='/')}"
+        assert "what you sent was not carried out" in response.content.decode()
+    for stranger in ({}, {"Referer": "https://evil.example//evil.example/"}):
+        assert ended(**stranger).redirect_chain == [("/admin/login/?next=/admin/", 302)]
+
+
+def test_a_new_client_has_no_id_before_it_is_stored(admin_client: Browser, acme: Client) -> None:
+    """One that the form invented would be no client's."""
+    shown = lambda path: admin_client.get(f"/admin/tenants/client/{path}").content.decode()  # noqa: E731
+    assert "field-id" not in shown("add/") and str(acme.pk) in shown(f"{acme.pk}/change/")
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("chat/supporthours", "09:00-12:30, 13:30-17:00"), ("chat/supporthours", "Such as Europe/Berlin."),
+        ("billing/budget", "US dollars"), ("billing/paymentaccount", "cus_"),
+        ("tenants/widgetconfig", "suggestedQuestions"),
+    ],
+)  # fmt: skip
+def test_forms_say_how_they_are_filled_in(admin_client: Browser, page: str, told: str) -> None:
+    assert told in admin_client.get(f"/admin/{page}/add/").content.decode()
+
+
+def test_budgets_and_accounts_are_found_by_their_client(admin_client: Browser, acme: Client, stranger: Client) -> None:
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            Budget.objects.create(monthly=5)
+            PaymentAccount.objects.create(client=client, customer_id="cus_1")
+    for page in ("budget", "paymentaccount"):
+        found = admin_client.get(f"/admin/billing/{page}/?q=acme").context["cl"].result_list
+        assert [row.client_id for row in found] == [acme.pk]
 
 
 def test_support_changes_answers_but_not_terms(acme: Client) -> None:

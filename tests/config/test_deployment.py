@@ -52,6 +52,7 @@ def test_our_processes_may_write_nothing_but_their_data(services: dict[str, Any]
     dockerfile = (ROOT / "Dockerfile").read_text()
     final = dockerfile.rpartition("\nFROM ")[2]
     assert "USER app" in final and "DATA_DIR=/data" in final
+    assert "chmod -R a+rX /app" in dockerfile  # that user can read what was cloned under a umask of 077
     assert not re.search(r"apt|gcc|pip install|build-essential", final)
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from chat.gaps import answer, find
 from chat.models import Gap, Message
+from knowledge.documents import Upload, submit
 from knowledge.models import Document
 from tenants.models import Client, StaffMember
 from tenants.scoping import client_scope
@@ -102,6 +103,24 @@ def test_an_answer_that_is_refused_is_told_why(gaps: list[Gap], own: Browser, ac
     assert "Write the question and its answer." in page
     with client_scope(acme.pk):
         assert not Document.objects.exists()
+
+
+def test_an_answer_that_is_refused_is_still_in_the_form(gaps: list[Gap], own: Browser, acme: Client) -> None:
+    Client.objects.filter(pk=acme.pk).update(tier=Client.Tier.FREE)
+    for number in range(10):  # as many documents as the plan has
+        submit(acme, Upload(f"d{number}", f"Text {number}.".encode(), "txt", "d.txt"))
+    response = own.post(url("answer", gaps[0]), {"question": "Ship to Norway?", "answer": SHIPPING})
+    page = response.content.decode()
+    assert "documents" in str(*response.context["messages"])
+    assert f">{SHIPPING}</textarea>" in page and 'value="Ship to Norway?"' in page
+
+
+def test_an_answer_as_long_as_the_form_lets_it_be_is_taken(gaps: list[Gap], own: Browser) -> None:
+    """A browser counts a line's end as one character, and sends two."""
+    text = "We ship.\r\n" * (answer.LONGEST_ANSWER // 9)
+    response = own.post(url("answer", gaps[0]), {"question": "Ship to Norway?", "answer": text})
+    assert response["Location"] == url("change", gaps[0])
+    assert own.get(url("progress", gaps[0])).json()["text"].startswith("The answer is being read")
 
 
 def test_dismissed_and_reopened(gaps: list[Gap], own: Browser) -> None:

@@ -1,12 +1,42 @@
 """What `manage.py serve` prints at the start is true."""
 
 import io
+import signal
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from config.management.commands import serve, web
 from config.management.commands.serve import Command
+
+
+@pytest.fixture
+def handler() -> Iterator[None]:
+    """What Ctrl-C does in the tests is as it was before."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Stopped(Exception):
+    """The start has come so far."""
+
+
+def _stop(*_: Any, **__: Any) -> None:
+    raise Stopped
+
+
+@pytest.mark.parametrize("command", [serve.Command(), web.Command()])
+def test_ctrl_c_ends_a_start_at_once(command: Any, handler: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an exception it would be lost where it meets a callback of a weak reference, and the start would go on."""
+    monkeypatch.setattr(serve, "call_command", _stop)
+    monkeypatch.setitem(sys.modules, "config.asgi", None)
+    with pytest.raises((Stopped, ImportError)):
+        command.handle(host="127.0.0.1", port=1, no_demo=True)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`manage.py serve`: everything a laptop needs, in one process."""
 
 import os
+import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="do not make the demo client and its documents")
 
     def handle(self, *args: Any, host: str, port: int, no_demo: bool, **options: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server is there: an exception can be lost in the start
         call_command("migrate", verbosity=0)
         lets_in = self._ensure_admin()
         key = None if no_demo else load_demo()

@@ -1,5 +1,6 @@
 """`manage.py web`: the web process in production."""
 
+import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=port_number, default=8000, help="port to listen on (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server is there: an exception can be lost in the start
         from config import preload
         from config.server import WebServer
 

@@ -6,6 +6,9 @@
     node.textContent = text
   }
 
+  const LOGGED_OUT = 'You have been logged out. Reload the page and log in again.'
+  const FAILED = 'That did not work. Reload the page and try again.'
+
   /** A button with data-copy="#id" copies that element's text, and says so. */
   const copy = async (button) => {
     const text = document.querySelector(button.dataset.copy).textContent.trim()
@@ -30,25 +33,27 @@
     say(target, 'One moment…')
     try {
       const response = await post(form.action, new FormData(form))
-      if (!response.ok) throw new Error(String(response.status))
-      target.innerHTML = await response.text()
+      if (response.redirected) say(target, LOGGED_OUT)
+      else if (response.ok) target.innerHTML = await response.text()
+      else say(target, FAILED)
     } catch {
-      say(target, 'That did not work. Reload the page and try again.')
+      say(target, FAILED)
     }
     button.disabled = false
   }
 
-  /** POST a form, telling `sending(per cent)` as it goes out; {ok, body} of the JSON answer. */
+  /** POST a form, telling `sending(per cent)` as it goes out; {ok, body} of the JSON answer, or of a page in its place. */
   const send = (url, form, sending) =>
     new Promise((resolve, reject) => {
       const request = new XMLHttpRequest()
       request.upload.onprogress = (event) => sending(Math.round((100 * event.loaded) / event.total))
       request.onerror = reject
       request.onload = () => {
+        const ok = request.status < 300
         try {
-          resolve({ ok: request.status < 300, body: JSON.parse(request.responseText) })
-        } catch (error) {
-          reject(error)
+          resolve({ ok, body: JSON.parse(request.responseText) })
+        } catch {
+          resolve({ ok: false, body: { error: ok ? LOGGED_OUT : FAILED } })
         }
       }
       request.open('POST', url)
@@ -109,6 +114,7 @@
       if (!rows.length || turn !== following) return
       try {
         const response = await fetch(url + '?' + rows.map((row) => 'version=' + row.dataset.version).join('&'), { credentials: 'same-origin' })
+        if (response.redirected) return rows.forEach((row) => show(row, LOGGED_OUT, 'bad'))
         const { versions } = await response.json()
         for (const row of rows) {
           const now = versions[row.dataset.version]
@@ -206,6 +212,7 @@
     for (;;) {
       try {
         const response = await fetch(node.dataset.poll, { credentials: 'same-origin' })
+        if (response.redirected) return location.reload() // to the login, and back
         const { text, percent, done } = await response.json()
         if (done) return location.reload()
         if (node.textContent !== text) node.textContent = text
