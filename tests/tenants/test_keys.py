@@ -65,7 +65,10 @@ def test_every_refusal_is_the_same(acme: Client, acme_key: str, django_assert_nu
     with client_scope(acme.pk):
         unknown_row.delete()
     _, secret = keys.mint(acme.pk, "secret", scopes=["chat"])
-    tries = [{"x-api-key": key} for key in (revoked, expired, unknown, secret, "", "pk_live_x", "é" * 46, acme_key[:-1] + "é")]
+    tries = [
+        {"x-api-key": key}
+        for key in (revoked, expired, unknown, secret, "", "pk_live_x", "é" * 46, acme_key[:-1] + "é")
+    ]
     tries += [{"authorization": f"Bearer {key}"} for key in (acme_key, revoked, "", "sk_live_x")]
     tries += [
         {"authorization": f"Bearer {secret}", "origin": "https://acme.example"},
