@@ -74,7 +74,7 @@ async def admit(
     idempotency_key = _idempotency_key(headers)
     address = visitor_address(caller, headers, peer)
     await limits.admit_visitor(client.pk, session_id, address)
-    admission, refused = await _place(client, repeatable=idempotency_key is not None)
+    admission, refused = await _place(client, may_need_none=bool(idempotency_key or session_id))
     return Question(
         client=client,
         session_id=session_id or uuid.uuid4(),
@@ -91,12 +91,13 @@ async def admit(
     )
 
 
-async def _place(client: Client, repeatable: bool) -> tuple[limits.Admission, ApiError | None]:
-    """A place in the hour. A request that may be a repetition is not refused here: that answer has its place."""
+async def _place(client: Client, may_need_none: bool) -> tuple[limits.Admission, ApiError | None]:
+    """A place in the hour. What may need none is not refused here: a repetition, whose answer has its place, and what
+    is said to a person."""
     try:
         return await limits.admit(client), None
     except ApiError as error:
-        if error.code != "RATE_LIMITED" or not repeatable:
+        if error.code != "RATE_LIMITED" or not may_need_none:
             raise
         return limits.full_hour(client), error
 

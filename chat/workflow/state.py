@@ -31,7 +31,7 @@ class Question:
     admission: Admission
     metadata: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
-    refused: ApiError | None = None  # the hour is full: only a repeated request is answered, with the first answer
+    refused: ApiError | None = None  # the hour is full: only a repetition, or what is said to a person, is answered
     new_session: bool = False  # it begins with this question
     door: str = "rest"  # rest, sse or websocket: what the figures are kept by
     visitor: str = ""  # whose answers at once are limited; empty: only the client's

@@ -184,6 +184,7 @@ def test_a_month_is_closed_once_and_not_before_its_time(acme: Client, stranger: 
         assert [(e.identifier, e.state) for e in BillingEvent.objects.all()] == [(f"{invoice.number}-2", "pending")]
     with pytest.raises(CommandError, match="is not over yet"):
         close(usage.this_month().strftime("%Y-%m"))
+    assert close("2026-09") == "2026-09: 2 invoices issued"
 
 
 @pytest.mark.django_db
@@ -215,18 +216,24 @@ def test_who_changes_something_else_changes_no_tier(acme: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_a_month_with_a_request_under_way_waits_for_it(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_month_with_a_request_under_way_waits_for_it(
+    acme: Client, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     admission = async_to_sync(admit)(acme)
-    with client_scope(acme.pk):
-        ledger.reserve("running", acme, admission)
-    next_month = usage.month_bounds(usage.this_month())[1]
+    for client in (acme, stranger):
+        with client_scope(client.pk):
+            ledger.reserve(f"running-{client.pk}", client, admission)
+    this_month, next_month = usage.month_bounds(usage.this_month())
     monkeypatch.setattr(invoices.timezone, "now", lambda: next_month + timedelta(minutes=6))
     monkeypatch.setattr(ledger, "ABANDONED", timedelta(days=100))
     with pytest.raises(invoices.NotYet, match="still under way"):
         invoices.close(acme, admission.at.date())
+    assert invoices.close(acme, (this_month - timedelta(days=1)).date()) is not None, "it is none of that month"
     with client_scope(acme.pk):
-        ledger.record(request_id="running", usage=Tokens("m"))
+        ledger.record(request_id=f"running-{acme.pk}", usage=Tokens("m"))
     assert invoices.close(acme, admission.at.date()) is not None
+    monkeypatch.setattr(ledger, "ABANDONED", timedelta(minutes=5))
+    assert invoices.close(stranger, admission.at.date()) is not None, "whose process died"
 
 
 @pytest.mark.django_db

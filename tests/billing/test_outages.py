@@ -115,7 +115,11 @@ async def test_a_visitor_who_hurries_is_told_to_wait(acme: Client, stranger: Cli
     with pytest.raises(ApiError):
         await admit_visitor(acme.pk, "s3", "192.0.2.1")
     await admit_visitor(stranger.pk, "s1", "192.0.2.1")
-    await admit_visitor(acme.pk, "s4", "")
+    for number in range(4):  # who names no session, or comes from no address that is theirs, shares none
+        await admit_visitor(acme.pk, None, f"198.51.100.{number}")
+        await admit_visitor(acme.pk, f"own {number}", "")
+    settings.SESSION_REQUESTS_PER_MINUTE = settings.ADDRESS_REQUESTS_PER_MINUTE = 0  # no limit
+    await admit_visitor(acme.pk, "s1", "192.0.2.1")
 
 
 @pytest.mark.usefixtures("each_store")
@@ -138,10 +142,16 @@ async def test_only_so_many_answers_at_once(acme: Client, stranger: Client, sett
             assert not await room(acme, "v3")
             assert await room(stranger, "v1")
     assert await room(acme, "v1")
+    async with slot(acme.pk, ""):
+        assert await room(acme, ""), "they may be two"
     settings.ANSWER_LEASE_SECONDS = 0.05
     async with slot(acme.pk, "dead"):
         await asyncio.sleep(0.06)
         assert await room(acme, "dead")
+    settings.ANSWER_LEASE_SECONDS = 60
+    settings.CLIENT_ANSWERS_AT_ONCE = settings.VISITOR_ANSWERS_AT_ONCE = 0  # no limit
+    async with slot(acme.pk, "v1"):
+        assert await room(acme, "v1")
 
 
 @pytest.mark.django_db(transaction=True)

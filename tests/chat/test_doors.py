@@ -1,6 +1,8 @@
 """Three doors, one answer; and what each door tells those whom it does not let in."""
 
 import asyncio
+import contextlib
+import functools
 import json
 import uuid
 from typing import Any
@@ -11,7 +13,7 @@ from django.db import connection
 from django.test import AsyncClient
 from pytest_django import Settings
 
-from chat import answers, door, frames
+from chat import answers, door, frames, watch
 from chat.models import Session
 from chat.tape import Event
 from chat.workflow import log
@@ -442,6 +444,45 @@ async def test_a_revoked_key_ends_a_whole_answer_too(shop: Client, acme_key: str
     async with asyncio.timeout(3):  # 2, and a busy machine
         assert (await answer).error == (401, "INVALID_API_KEY")
     await asyncio.to_thread(provider.wait_until_left, provider.requests[0], 1.5)
+
+
+async def test_only_those_who_may_not_ask_any_more_are_ended(
+    shop: Client, stranger: Client, acme_key: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key by itself, Express with its client; also after a time when nobody asked, and one without the database."""
+    monkeypatch.setattr(watch, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(callers, "REMEMBER_SECONDS", 0)
+    row, key = await in_thread(_mint, shop, ["chat"])
+    headers = {
+        "widget": {"x-api-key": acme_key},
+        "server": {"authorization": f"Bearer {key}"},
+        "express": {"x-internal-secret": settings.INTERNAL_API_SECRET},
+        "stranger": {"authorization": f"Bearer {(await in_thread(_mint, stranger, ['chat']))[1]}"},
+    }
+    who = {name: await in_thread(callers.authenticate, sent) for name, sent in headers.items()}
+    rounds: list[int] = []
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    def gone(asked: list[watch.Watched], gone: Any = watch._gone) -> set[watch.Watched]:
+        rounds.append(len(asked))
+        if len(rounds) == 1:
+            raise psycopg.OperationalError
+        return gone(asked)
+
+    monkeypatch.setattr(watch, "_gone", gone)
+    with watch.watching(who["widget"], shop.pk, lambda: None):
+        pass
+    await asyncio.wait({watch._tasks[asyncio.get_running_loop()]}, timeout=10)
+    with contextlib.ExitStack() as watching:
+        for name, caller in who.items():
+            client = stranger if name == "stranger" else shop
+            watching.enter_context(watch.watching(caller, client.pk, functools.partial(ended.put_nowait, name)))
+        async with asyncio.timeout(10):
+            await in_thread(keys.revoke, row)
+            assert await ended.get() == "server"
+            await in_thread(_change, shop, {"status": "paused"})
+            assert {await ended.get(), await ended.get()} == {"widget", "express"}
+    assert ended.empty() and rounds[:2] == [4, 4]
 
 
 def _mint(client: Client, scopes: list[str]) -> tuple:

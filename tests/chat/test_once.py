@@ -72,8 +72,10 @@ async def test_a_full_hour_still_repeats_what_was_answered(shop: Client, acme_ke
 async def test_a_key_can_be_used_anew_after_a_day(shop: Client, acme_key: str, provider: LlmServer) -> None:
     await chat(acme_key, idempotency_key="k")
     await in_thread(_age, shop, timedelta(hours=25))
+    other = await chat(acme_key, idempotency_key="other")
     assert (await chat(acme_key, {"message": "Another?"}, idempotency_key="k")).status == 200
-    assert len((await books(shop))[0]) == 2
+    assert (await chat(acme_key, idempotency_key="other")).json == other.json  # that one is no older
+    assert len((await books(shop))[0]) == 3
 
 
 @pytest.mark.usefixtures("each_redis")

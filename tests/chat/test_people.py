@@ -19,6 +19,7 @@ from chat import visitors
 from chat.models import Contact, Message, Session, SupportHours
 from chat.people import feed, mail, takeover
 from chat.people import visitors as people
+from chat.tapes.house import house
 from tenants import outbox
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -223,10 +224,14 @@ async def test_a_full_hour_does_not_silence_a_person(
     await in_thread(cap, shop, 1)
     body = {"message": "Hello?", "sessionId": str(session)}
     assert (await chat(acme_key, body, idempotency_key="a")).json["person"] == {"name": "Ann"}
+    assert (await chat(acme_key, body)).json["person"] == {"name": "Ann"}, "older widgets name no key"
     assert (await chat(acme_key, {"message": QUESTION}, idempotency_key="b")).error == (429, "RATE_LIMITED")
+    assert (await chat(acme_key, {"message": QUESTION})).error == (429, "RATE_LIMITED")
     await in_thread(takeover.hand_back, shop.pk, session, ann)
     assert (await chat(acme_key, body, idempotency_key="c")).error == (429, "RATE_LIMITED")
+    assert (await chat(acme_key, body)).error == (429, "RATE_LIMITED")
     assert (await chat(acme_key, body, idempotency_key="a")).json["person"] == {"name": "Ann"}
+    assert len(house().finished) == len(house().tapes) > 0, "none is kept for ever"
 
 
 def cap(client: Client, limit: int) -> None:

@@ -101,10 +101,26 @@ async def test_whose_deadline_passes_stops_no_answer_that_somebody_else_follows(
     assert not tape.task.cancelling()
     tape.append(DONE)
     assert await other == [*said("You"), DONE]
+    unfollowed = Tape(*[uuid.uuid4() for _ in range(3)])
+    unfollowed.task = tape.task
     with pytest.raises(ApiError, match="too long"):
-        await answers.drain(unfinished := Tape(*[uuid.uuid4() for _ in range(3)]), 0.01)
-    assert not unfinished.followed
-    tape.task.cancel()
+        await answers.drain(unfollowed, 0.01)
+    assert not unfollowed.followed and tape.task.cancelling()
+
+
+async def test_who_comes_back_and_leaves_again_stops_the_answer(settings: Settings) -> None:
+    settings.ABANDONED_SECONDS = 0.2
+    tape = Tape(*[uuid.uuid4() for _ in range(3)])
+    tape.append(START)
+    tape.task = asyncio.create_task(asyncio.Event().wait())
+    for seconds in (0.0, 0.5):
+        follower = tape.follow()
+        assert await anext(follower) == (1, [START])
+        await asyncio.sleep(seconds)
+        assert not tape.task.cancelling()
+        await follower.aclose()
+    await asyncio.wait({tape.task}, timeout=5)
+    assert tape.task.cancelled()
 
 
 @pytest.mark.usefixtures("each_redis")

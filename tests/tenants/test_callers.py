@@ -8,7 +8,7 @@ from django.core.checks import run_checks
 
 from tenants import keys
 from tenants.addresses import address_block, client_address
-from tenants.callers import Kind, authenticate, require_scope
+from tenants.callers import Kind, authenticate, require_scope, still_allowed
 from tenants.errors import ApiError
 from tenants.models import Client
 from tenants.visitors import check_session_token, session_token
@@ -38,6 +38,13 @@ def test_express_is_refused_for_a_paused_client(acme: Client, settings: Any) -> 
     Client.objects.update(status=Client.Status.PAUSED)
     internal = authenticate({"x-internal-secret": settings.INTERNAL_API_SECRET})
     assert code_of(lambda: internal.acting_for(acme.pk)) == "CLIENT_INACTIVE"
+
+
+def test_an_answer_to_express_ends_with_its_client_alone(acme: Client, stranger: Client, settings: Any) -> None:
+    internal = authenticate({"x-internal-secret": settings.INTERNAL_API_SECRET})
+    assert still_allowed(internal, acme.pk)
+    Client.objects.filter(pk=acme.pk).update(status=Client.Status.PAUSED)
+    assert (still_allowed(internal, acme.pk), still_allowed(internal, stranger.pk)) == (False, True)
 
 
 def test_both_internal_secrets_work_while_they_are_rotated(settings: Any) -> None:

@@ -59,6 +59,7 @@ def test_everything_goes_but_the_books_and_the_strangers(acme: Client, stranger:
     assert {name: receipt["before"][name] for name in before} == before
     assert receipt["after"] == dict.fromkeys(receipt["before"], 0)
     assert receipt["kept"]["billing.UsageRecord"] == 1 and receipt["finished"]
+    assert not receipt["kept"].keys() & before.keys()
     assert {name: count for name, count in holdings(acme).items() if count} == {"UsageRecord": 1}
     assert list(Client.objects.all()) == [stranger]
     assert (holdings(stranger), FILES) == (strangers, {stranger.pk: 3})
@@ -67,11 +68,12 @@ def test_everything_goes_but_the_books_and_the_strangers(acme: Client, stranger:
     assert json.loads(capsys.readouterr().out) == receipt
 
 
-def test_the_client_is_off_before_the_job_runs(acme: Client, settings: Any) -> None:
+def test_the_client_alone_is_off_before_the_job_runs(acme: Client, stranger: Client, settings: Any) -> None:
     furnish(acme)
     erasure.request_erasure(acme.pk)
-    acme.refresh_from_db()
-    assert (acme.status, Erasure.objects.get().finished) == ("disabled", None)
+    for client in (acme, stranger):
+        client.refresh_from_db()
+    assert (acme.status, stranger.status, Erasure.objects.get().finished) == ("disabled", "active", None)
 
 
 def test_a_job_that_died_half_way_is_finished_by_the_next(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +138,9 @@ def test_what_will_not_go_is_not_called_gone(acme: Client) -> None:
     erasure.request_erasure(acme.pk)
     with pytest.raises(erasure.ErasureIncomplete, match="vectors"):
         erasure.erase(acme.pk)
-    assert Erasure.objects.get().finished is None and Client.objects.filter(pk=acme.pk).exists()
+    receipt = Erasure.objects.get()
+    assert (receipt.finished, receipt.after["vectors"]) == (None, 1)
+    assert Client.objects.filter(pk=acme.pk).exists()
 
 
 def test_nobody_is_deleted_by_mistake(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,10 @@ def test_every_refusal_is_the_same(acme: Client, acme_key: str, django_assert_nu
     with client_scope(acme.pk):
         unknown_row.delete()
     _, secret = keys.mint(acme.pk, "secret", scopes=["chat"])
-    tries = [{"x-api-key": key} for key in (revoked, expired, unknown, secret, "", "pk_live_x", "é" * 46)]
+    tries = [
+        {"x-api-key": key}
+        for key in (revoked, expired, unknown, secret, "", "pk_live_x", "é" * 46, acme_key[:-1] + "é")
+    ]
     tries += [{"authorization": f"Bearer {key}"} for key in (acme_key, revoked, "", "sk_live_x")]
     tries += [
         {"authorization": f"Bearer {secret}", "origin": "https://acme.example"},
@@ -107,16 +110,29 @@ def test_a_revoked_key_and_a_paused_client_stop_within_two_seconds(
 
 
 def test_last_use_is_noted_at_most_once_a_minute(acme: Client, acme_key: str) -> None:
-    def last_used() -> Any:
-        with client_scope(acme.pk):
-            return ApiKey.objects.get().last_used
+    other, _ = keys.mint(acme.pk, "publishable")
 
-    authenticate({"x-api-key": acme_key})
+    def last_used() -> Any:
+        callers.forget_callers()
+        authenticate({"x-api-key": acme_key})
+        with client_scope(acme.pk):
+            assert ApiKey.objects.get(pk=other.pk).last_used is None
+            return ApiKey.objects.exclude(pk=other.pk).get().last_used
+
     first = last_used()
-    assert first is not None
-    callers.forget_callers()
-    authenticate({"x-api-key": acme_key})
-    assert last_used() == first
+    assert first is not None and last_used() == first
+    with client_scope(acme.pk):
+        ApiKey.objects.exclude(pk=other.pk).update(last_used=first - timedelta(seconds=61))
+    assert last_used() > first
+
+
+def test_a_flood_of_keys_takes_a_bounded_amount_of_memory(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "REMEMBER_KEYS", 3)
+    sizes = []
+    for _ in range(5):
+        authenticate({"x-api-key": keys.mint(acme.pk, "publishable")[1]})
+        sizes.append(len(callers._remembered))
+    assert sizes == [1, 2, 3, 1, 2]
 
 
 def test_a_key_survives_a_new_secret_key_while_the_old_one_is_a_fallback(acme_key: str, settings: Any) -> None:
@@ -173,6 +189,20 @@ def test_after_the_overlap_only_the_successor_works(acme: Client) -> None:
     with pytest.raises(ApiError):
         authenticate({"authorization": f"Bearer {old}"})
     assert authenticate({"authorization": f"Bearer {new}"}).scopes == {"usage"}
+
+
+def test_a_rotation_prolongs_no_key(acme: Client) -> None:
+    soon = timezone.now() + timedelta(minutes=1)
+    row, _ = keys.mint(acme.pk, "publishable", expires=soon)
+    late, _ = keys.mint(acme.pk, "publishable", expires=soon + timedelta(days=9))
+    revoked, _ = keys.mint(acme.pk, "publishable")
+    keys.revoke(revoked)
+    for each in (row, late, revoked):
+        keys.rotate(each, timedelta(hours=1))
+        with client_scope(acme.pk):
+            each.refresh_from_db()
+    assert (row.expires, revoked.expires) == (soon, None)
+    assert late.expires is not None and late.expires < soon + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,10 @@ def test_changes_and_removals_are_of_this_client_alone(acme: Client, stranger: C
             statements.insert(Reservation, {"request_id": "same", "at": now, "included": 5, "hold": Decimal("0.05")})
     with client_scope(acme.pk):
         assert statements.update(Reservation, {"included": 6}, request_id="same") == 1
+        assert statements.update(Reservation, {"included": 6}, request_id="nobody's") == 0
+        for owner in ({"client": stranger.pk}, {"client_id": acme.pk}):
+            with pytest.raises(WrongClient):
+                statements.insert(Reservation, {"request_id": "other", "at": now, **owner})
         taken = statements.take(Reservation, "at", "included", "hold", request_id="same")
         assert taken == (now, 6, Decimal("0.05"))
         assert statements.take(Reservation, "at", request_id="same") is None
@@ -102,6 +106,17 @@ def test_changes_and_removals_are_of_this_client_alone(acme: Client, stranger: C
         assert rows(Reservation) == [
             {"client_id": stranger.pk, "request_id": "same", "at": now, "included": 5, "hold": Decimal("0.05")}
         ]
+
+
+def test_what_is_written_once_is_neither_changed_nor_taken(acme: Client) -> None:
+    with client_scope(acme.pk):
+        statements.insert(UsageRecord, {"request_id": "r", "at": timezone.now()})
+        for change in (
+            lambda: statements.update(UsageRecord, {"failed": True}, request_id="r"),
+            lambda: statements.take(UsageRecord, "at", request_id="r"),
+        ):
+            with pytest.raises(NotImplementedError, match="never changed"):
+                change()
 
 
 def test_a_number_is_counted_up_and_a_loaded_row_referred_to(acme: Client, stranger: Client) -> None:
