@@ -128,6 +128,12 @@ def _by_stem() -> dict[str, str]:
 
 
 @cache
+def concept_words() -> frozenset[str]:
+    """Every word that stands for a concept, without accents."""
+    return frozenset(folded(word) for listed in _CONCEPTS.values() for word in listed.split())
+
+
+@cache
 def _by_word() -> dict[str, str]:
     listed = ((folded(word), f"@{name}") for name, listed in _CONCEPTS.items() for word in listed.split())
     return {word: name for word, name in listed if len(word) >= _PART}

@@ -12,6 +12,7 @@ from chat.understanding.language import language_of
 from chat.understanding.question_kinds import CALENDAR, RECORD, Kind, asked_to_exist, kinds_of, separate_questions
 from chat.writing.sentences import sentences
 from knowledge.concepts import VAGUE, concept_of, concepts_in, concepts_of_word
+from knowledge.spelling import LEAST, as_said, doubtful, slip
 from knowledge.words import STOPWORDS, stem, stems, words
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ ALIKE = 0.7  # from which share of common words on a visitor's question is an FA
 FOREIGN = 0.8  # times the score of a sentence in another language than the question's
 LANGUAGE_FROM = 400  # characters of a passage
 A_TABLE_HAS = 4  # semicolons in so many
-MISSPELT = 5  # letters at least of a word that nobody says, to be taken for one that differs in a letter
 _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
 _NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
@@ -58,6 +58,7 @@ def best_sentences(question: str, passages: Sequence["Passage"]) -> list[tuple[i
     if not candidates:
         return []
     said = frozenset[str]().union(*(each.meaning | each.around | each.answers for each in candidates))
+    question = as_said(question, doubtful(question), [passage.text for passage in passages])
     parts = separate_questions(question)
     found = [_chosen(_scored(part, candidates, passages, said)) for part in parts]
     chosen = found[0] if len(parts) == 1 else list(dict.fromkeys(each for few in found for each in few[:1]))
@@ -186,20 +187,9 @@ def _names_a_stranger(question: str, said: frozenset[str]) -> bool:
 
 
 def _as_spelt(word: str, said: frozenset[str]) -> str:
-    if len(word) < MISSPELT or not word.isalpha() or concept_of(word):
+    if len(word) < LEAST or not word.isalpha() or concept_of(word):
         return word
-    return min((other for other in said if _slip(word, other)), default=word)
-
-
-def _slip(word: str, other: str) -> bool:
-    """Is one the other with a letter left out, or with two neighbours exchanged? A wrong letter makes another word."""
-    if word[0] != other[0] or abs(len(word) - len(other)) > 1:
-        return False
-    if len(word) == len(other):
-        differ = [at for at in range(len(word)) if word[at] != other[at]]
-        return len(differ) == 2 and differ[1] == differ[0] + 1 and word[differ[0]] == other[differ[1]]
-    short, long = sorted((word, other), key=len)
-    return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long)))
+    return min((other for other in said if slip(word, other)), default=word)
 
 
 def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, float]:

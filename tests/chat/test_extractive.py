@@ -256,3 +256,12 @@ async def test_numbers_in_brackets_in_a_quote_are_not_taken_for_marks():
     )
     assert "built in 1889." in text
     assert len(sources) == 1
+
+
+@pytest.mark.parametrize("question", ["how much does parkng cost?", "whitenning price"])
+async def test_a_word_is_told_by_its_letters_before_its_endings_are_off(question: str):
+    text = "Parking\nParking costs 18 euros a night.\n\nCare\nBreakfast costs 9 euros. Whitening costs 350 euros."
+    answer, *_ = await answered(question, [passage(text)])
+    assert re.findall(r"“(.*?)”", answer) == [
+        "Parking costs 18 euros a night." if "park" in question else "Whitening costs 350 euros."
+    ]

@@ -222,3 +222,33 @@ def test_a_store_that_fails_is_told_in_the_contracts_words(acme: Client, setting
         openai.QUESTION_SECONDS = before
     assert error.value.code == "VECTOR_SEARCH_ERROR"
     assert "127.0.0.1" not in error.value.message
+
+
+BREAKFAST = "Breakfast is served from 7:00 to 10:30 in the garden room."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("workshhop", TENTS),  # as the passages spell it
+        ("brekfast?", BREAKFAST),
+        ("How long is the wraranty?", GUARANTEE),  # what only the product's own words say
+        ("Öffnugnszeiten?", HOURS),
+    ],
+)
+def test_a_misspelt_question_finds_what_the_client_s_passages_spell_otherwise(
+    acme: Client, stranger: Client, question: str, answer: str
+) -> None:
+    for name, text in (("breakfast", BREAKFAST), ("shop", HOURS), ("guarantee", GUARANTEE), ("repairs", TENTS)):
+        learn(acme, name, text)
+    learn(stranger, "hotel", "The stranger's brekfast is in the workshhop.")
+    found = texts(search(acme.pk, question))
+    assert found[0] == answer
+    assert sorted(found) == sorted([BREAKFAST, HOURS, GUARANTEE, TENTS])
+
+
+def test_nothing_is_spelt_as_a_stranger_spells_it_or_as_another_word(acme: Client, stranger: Client) -> None:
+    learn(acme, "shop", BOOTS, "Each plant comes in a pot.")
+    learn(stranger, "hotel", BREAKFAST)
+    assert search(acme.pk, "brekfast?") == []
+    assert search(acme.pk, "Which planet is it?") == []
