@@ -33,6 +33,7 @@ A_TABLE_HAS = 4  # semicolons in so many
 _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
 _NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
+_RULE = re.compile(r"[\s|:`~-]+")  # below a table's head, or around code
 _WORD = re.compile(r"\w+")
 _CODE = re.compile(r"[a-z]{1,4}\d+")
 _LATER = re.compile(r"(?<=[\w,;)] )[^\W\d_][\w-]*")  # words that begin no sentence
@@ -138,15 +139,15 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
     above = _meaning(" ".join(passage.heading_path[-1:]))
     asked = lead = before = question = frozenset[str]()
     fresh = False  # no sentence yet below the heading
-    for number, (start, end) in enumerate(sentences(passage.text)):
-        text = passage.text[start:end]
+    texts = [passage.text[start:end] for start, end in sentences(passage.text)]
+    for number, text in enumerate(texts):
         meaning = _meaning(text)
         if text.endswith(("?", "？", "؟")):
             asked, before, question = meaning, frozenset(), _words(text)
-        elif asked and _YES_OR_NO.fullmatch(text):  # what follows it says more
+        elif _RULE.fullmatch(text) or (asked and _YES_OR_NO.fullmatch(text)):  # what follows it says more
             continue
-        elif _is_heading(text):
-            above_table = lead if ";" in text else frozenset()  # "Destination; Time; Charge" is a table's first row
+        elif _is_heading(text) or _heads_table(text, *texts[number + 1 : number + 2]):
+            above_table = lead if ";" in text or "|" in text else frozenset()  # the first row: "Destination; Charge"
             asked, lead, before, fresh = frozenset(), meaning | above_table, frozenset(), True
         else:
             below, around = BELOW[0 if fresh else 1], about | lead | before
@@ -157,6 +158,14 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
 def _is_heading(text: str) -> bool:
     plain = _NUMBERING.sub("", text, count=1)
     return len(plain) < 60 and not plain.endswith((".", "!", "。", ";", ",")) and not _CONTENT.search(plain)
+
+
+def _heads_table(text: str, following: str = "") -> bool:
+    """Is it the row that names a table's columns? A rule is below it, or a row that repeats the first name."""
+    if text.startswith("|"):
+        return "-" in following and bool(_RULE.fullmatch(following))
+    first, _, others = text.partition(";")
+    return bool(others) and following.startswith(f"{first}: ")
 
 
 def _wanted(question: str, said: frozenset[str]) -> frozenset[str]:

@@ -48,7 +48,9 @@ _IN_WORDS = (  # times of day
 _MONTH = "january|february|march|april|june|july|august|september|october|november|december|januar|februar|märz|oktober"
 CALENDAR = re.compile(f"{DAY}|{_MONTH}", re.I)
 
-RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # a table's row: "name: Wax; price: 9.50; ..."
+RECORD = re.compile(
+    r"\||\W*\w[^:;.!?]{0,40}: [^;]*; "
+)  # a table's row: "name: Wax; price: 9.50; ...", "| Wax | 9.50 |"
 
 _DURATION = Kind(
     _any(

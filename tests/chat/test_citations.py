@@ -145,6 +145,19 @@ def test_every_excerpt_is_the_document_s_text_at_its_span(text: str, start: int)
             ["It costs 3.50 euros, e.g. for Dr. Smith.", "Next one."],
         ),
         ("Am 3. Mai öffnen wir z.B. um 9. Danach nicht.", ["Am 3. Mai öffnen wir z.B. um 9.", "Danach nicht."]),
+        (
+            "La piscine ferme à 20 h. Le spa est à 5 m. M. Dupont y est.",
+            ["La piscine ferme à 20 h.", "Le spa est à 5 m.", "M. Dupont y est."],
+        ),
+        (
+            "Fetch all failed events with this one:\n```\ncurl https://api.example/v2/events?status=failed&limit=100\n```",
+            [
+                "Fetch all failed events with this one:",
+                "```",
+                "curl https://api.example/v2/events?status=failed&limit=100",
+                "```",
+            ],
+        ),
         ("A line that was wrapped by the layout of a page and\ngoes on here. End.", 2),
         ("Returns\n- first item\n- second item", ["Returns", "first item", "second item"]),
         ("name: A; price: 1\nname: B; price: 2", ["name: A; price: 1", "name: B; price: 2"]),

@@ -265,3 +265,30 @@ async def test_a_word_is_told_by_its_letters_before_its_endings_are_off(question
     assert re.findall(r"“(.*?)”", answer) == [
         "Parking costs 18 euros a night." if "park" in question else "Whitening costs 350 euros."
     ]
+
+
+PLANS = passage(
+    "Plans\n\n| Plan | Price per month | Events | Retention |\n| --- | --- | --- | --- |\n"
+    "| Team | $79 | 500,000 | 14 days |\n| Business | $349 | 5,000,000 | 30 days |\n\n"
+    "Non-profits pay half.\n\n"
+    'Example\n\n```\ncurl -H "Authorization: Bearer $TOKEN" \\\n  "https://api.example/events?limit=100"\n```\n'
+)
+RATES = passage(
+    "Members\n\nPlan; Monthly price; Visits to the hygienist a year; Discount on other treatment\n"
+    "Plan: Care; Monthly price: £29.90; Visits to the hygienist a year: 4; Discount on other treatment: 20 %"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("price business plan", "| Business | $349 | 5,000,000 | 30 days |"),
+        ("how many events in team plan", "| Team | $79 | 500,000 | 14 days |"),
+        ("retention of the business plan", "| Business | $349 | 5,000,000 | 30 days |"),
+        ("which discount on treatment", RATES.text.splitlines()[-1]),
+        ("api limit", '"https://api.example/events?limit=100"'),
+    ],
+)
+async def test_a_table_s_head_is_no_answer_but_says_what_its_rows_are_about(question: str, quoted: str):
+    answer, *_ = await answered(question, [PLANS, RATES])
+    assert re.findall(r"“(.*?)” \[1\]", answer) == [quoted]
