@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from chat.understanding.dependence import depends
 from chat.understanding.language import language_of
-from chat.understanding.question_kinds import CALENDAR, RECORD, Kind, asked_to_exist, kinds_of, separate_questions
+from chat.understanding.question_kinds import (
+    CALENDAR,
+    RECORD,
+    Kind,
+    asked_to_exist,
+    besides_kinds,
+    kinds_of,
+    separate_questions,
+)
 from chat.writing.sentences import sentences
 from knowledge.concepts import VAGUE, concept_of, concepts_in, concepts_of_word
 from knowledge.spelling import LEAST, as_said, doubtful, slip
@@ -77,12 +85,14 @@ def _scored(
     if not any(len(word) > 1 or not word.isdigit() for word in wanted):
         return []
     weights = _weights(wanted, candidates)
-    followed_up = wanted & _followed_up(question)
+    now = _asked_now(question)
+    followed_up = wanted & frozenset(stems(besides_kinds(now)))
     for word in followed_up:
         weights[word] *= FOLLOWED_UP
-    needed = _needed(wanted, followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
+    to_exist = frozenset() if now else wanted & frozenset(stems(asked_to_exist(question)))
+    needed = _needed(wanted, followed_up, to_exist, candidates)
     stranger = _names_a_stranger(question, said)
-    kinds = kinds_of(question)
+    kinds = kinds_of(now) or kinds_of(question)
     spoken = _words(question)
     foreign = _foreign(question, passages)
     scored = []
@@ -211,10 +221,10 @@ def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, 
     return weights
 
 
-def _followed_up(question: str) -> frozenset[str]:
-    """The words of "and tents?" in "How long do I have to return boots? and tents?": what is asked now."""
+def _asked_now(question: str) -> str:
+    """ "and tents?" of "How long do I have to return boots? and tents?"; nothing of a question that follows none."""
     parts = [question[start:end] for start, end in sentences(question)]
-    return frozenset(stems(parts[-1])) if len(parts) > 1 and depends(parts[-1]) else frozenset()
+    return parts[-1] if len(parts) > 1 and depends(parts[-1]) else ""
 
 
 def _needed(

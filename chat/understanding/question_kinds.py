@@ -26,6 +26,13 @@ def kinds_of(question: str) -> list[Kind]:
     return [kind for kind in _KINDS if kind.asked.search(question)]
 
 
+def besides_kinds(question: str) -> str:
+    """What is left of `question` without the words that say what kind of thing is asked for."""
+    for kind in kinds_of(question):
+        question = kind.asked.sub(" ", question)
+    return question
+
+
 def _any(*phrases: str, starts: bool = False) -> re.Pattern[str]:
     """Any of the phrases (separated by |) as whole words, or as beginnings of words."""
     return re.compile(rf"\b(?:{'|'.join(phrases)})" + ("" if starts else r"\b"), re.I)
@@ -54,9 +61,10 @@ RECORD = re.compile(
 
 _DURATION = Kind(
     _any(
+        "how (?:long|soon|fast|quick) (?:does|will|would|do|did) (?:it|this|that|they) take",
         "how (?:long|soon|fast|quick)|how many (?:hours|days|weeks|months|years)|deadline",
         "(?:delivery|shipping|dispatch|repair|processing|return|notice|trial) (?:times?|period)|\\w*duration",
-        "wie (?:lange?|schnell)|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
+        "wie (?:lange?|schnell)|dauern|dauert|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
         "(?:liefer|versand|bearbeitungs)\\w*zeit(?:en)?",
         "\\w*dauer|combien de (?:temps|jours)|délais?",
         "cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
@@ -209,8 +217,14 @@ def asked_to_exist(question: str) -> str:
 
 
 def separate_questions(message: str) -> list[str]:
-    """The questions of a message that holds several, each complete in itself, without a greeting; else the message."""
+    """The questions of a message that holds several, each complete in itself, without a greeting; else the message.
+    "When is it served?" of "How much is breakfast and when is it served?" comes with what it hangs on."""
     sentence_ends = [message[start:end] for start, end in sentences(message)]
-    asked = (sentence for sentence in sentence_ends if not greeting(sentence))
-    parts = [_AFRESH.sub("", part) for sentence in asked for part in _ANOTHER.split(sentence) if stems(part)]
-    return parts if parts and not any(map(points_back, parts[1:])) else [message]
+    asked = [_AFRESH.sub("", sentence) for sentence in sentence_ends if stems(sentence) and not greeting(sentence)]
+    if not asked or any(map(points_back, asked[1:])):
+        return [message]
+    parts = []
+    for sentence in asked:
+        first, *others = [part for part in _ANOTHER.split(sentence) if stems(part)]
+        parts += [first, *(f"{first}? {other}" if points_back(other) else other for other in others)]
+    return parts

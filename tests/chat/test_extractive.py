@@ -292,3 +292,26 @@ RATES = passage(
 async def test_a_table_s_head_is_no_answer_but_says_what_its_rows_are_about(question: str, quoted: str):
     answer, *_ = await answered(question, [PLANS, RATES])
     assert re.findall(r"“(.*?)” \[1\]", answer) == [quoted]
+
+
+CLINIC = passage(
+    "Sedation\n\nYou may take somebody with you. It costs £240 an hour.\n\nRoot canals\n\n"
+    "A root canal takes 90 minutes. A root canal costs £690. What is left over "
+    "costs nothing.\n\nBreakfast\n\nBreakfast is served from 7:00 to 10:30. Breakfast costs 19 euros."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("What does a root canal cost? how long does it take?", ["A root canal takes 90 minutes."]),
+        ("I need a root canal, how long is that? and what does it cost?", ["A root canal costs £690."]),
+        (
+            "How much is breakfast and when is it served?",
+            ["Breakfast costs 19 euros.", "Breakfast is served from 7:00 to 10:30."],
+        ),
+    ],
+)
+async def test_what_kind_of_thing_is_asked_now_is_told_of_what_was_said_before(question: str, quoted: list[str]):
+    answer, *_ = await answered(question, [CLINIC])
+    assert re.findall(r"“(.*?)”", answer) == quoted
