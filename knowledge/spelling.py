@@ -5,7 +5,7 @@ import string
 from collections.abc import Iterable, Iterator
 
 from knowledge import tokens
-from knowledge.concepts import concept_words, concepts_of_word
+from knowledge.concepts import VAGUE, concept_words, concepts_of_word
 from knowledge.words import folded, words
 
 LEAST = 5  # letters of a word that may be misspelt: shorter ones are too much like others
@@ -55,7 +55,7 @@ def as_said(question: str, doubted: Iterable[str], texts: Iterable[str]) -> str:
     doubted = set(doubted)
     if not doubted:
         return question
-    said = concept_words().union(folded(word) for text in texts for word in words(text))
+    said = concept_words().union(VAGUE, (folded(word) for text in texts for word in words(text)))
     alike = ((word, min((other for other in said if slip(word, other)), default="")) for word in doubted - said)
     meant = {word: other for word, other in alike if other}
     return _WORD.sub(lambda each: meant.get(folded(each[0].casefold()), each[0]), question)

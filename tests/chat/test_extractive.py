@@ -5,6 +5,7 @@ import re
 import pytest
 
 from chat import llms, prompts
+from chat.understanding.question_kinds import kinds_of
 from chat.writing.answer import Answer
 from tenants.models import Client
 from tests.chat.passages import passage
@@ -315,3 +316,31 @@ CLINIC = passage(
 async def test_what_kind_of_thing_is_asked_now_is_told_of_what_was_said_before(question: str, quoted: list[str]):
     answer, *_ = await answered(question, [CLINIC])
     assert re.findall(r"“(.*?)”", answer) == quoted
+
+
+BOTTEGA = passage(
+    "Spedizione\n\nLa spedizione in Italia costa 6,90 €. I pacchi arrivano in tre giorni lavorativi.\n\n"
+    "Negozio\n\nSiamo in via Garibaldi 22, 50123 Firenze. Siamo aperti dal martedì al sabato dalle 10 alle 19. Il "
+    "lunedì siamo chiusi.\n\nCorsi\n\nLe iscrizioni chiudono la sera del corso. Il corso dura undici ore e costa 95 €."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("prezzo del corso", "Il corso dura undici ore e costa 95 €."),
+        ("quanto dura il corso", "Il corso dura undici ore e costa 95 €."),
+        ("costo della consegna", "La spedizione in Italia costa 6,90 €."),
+        ("a che ora aprite il sabato", "Siamo aperti dal martedì al sabato dalle 10 alle 19."),
+        ("siete aperti il lunedì?", "Il lunedì siamo chiusi."),
+        ("indirizzo", "Siamo in via Garibaldi 22, 50123 Firenze."),
+    ],
+)
+async def test_italian_questions_are_told_by_their_kind_as_other_languages_are(question: str, quoted: str):
+    answer, *_ = await answered(question, [BOTTEGA])
+    assert re.findall(r"“(.*?)”", answer) == [quoted]
+
+
+@pytest.mark.parametrize("answer", ["15 seconds", "eight hours", "90 min", "zwölf Tage", "onze jours", "due settimane"])
+def test_a_duration_is_told_in_any_unit_and_number(answer: str):
+    assert kinds_of("How long does it take?")[0].answer.search(f"It takes {answer}.")

@@ -115,7 +115,12 @@ GUARANTEE = "All tents carry a guarantee of two years against faults in material
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [("Opening hours?", HOURS), ("What are your opening hours?", HOURS), ("How long is the warranty?", GUARANTEE)],
+    [
+        ("Opening hours?", HOURS),
+        ("orari di apertura?", HOURS),
+        ("What are your opening hours?", HOURS),
+        ("How long is the warranty?", GUARANTEE),
+    ],
 )
 def test_a_short_question_finds_what_answers_it_in_no_common_word(
     acme: Client, stranger: Client, question: str, answer: str
