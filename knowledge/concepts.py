@@ -12,40 +12,55 @@ from knowledge.words import folded, stem, words
 _CONCEPTS = {
     "return": "return returns exchange back zurück rückgabe zurückgeben zurücksenden umtausch umtauschen widerruf "
     "retoure zurückschicken retournieren rücksendung retour retourner renvoyer échanger devolver devolución cambio "
-    "devolução trocar",
+    "devolução trocar "
+    "restituire restituzione reso resi",
     "refund": "refund refunds reimburse money erstattung erstatten geld rembourser remboursement argent reembolso "
-    "dinero dinheiro",
+    "dinero dinheiro "
+    "rimborso rimborsare",
     "ship": "ship shipping delivery deliver dispatch parcel courier arrive send versand versenden lieferung liefern "
     "lieferzeit paket livraison livrer expédition colis envío enviar entrega entregar envio "
-    "schicken verschicken enviáis enviamos gastos entregan",
+    "schicken verschicken enviáis enviamos gastos entregan "
+    "spedizione spedire spedite consegna pacco",
     "price": "price pricing cost costs fee charge charges rate preis kosten kostet gebühr prix coût coûte frais tarif "
-    "precio coste cuesta tarifa preço custo custa taxa",
-    "free": "free gratis complimentary kostenlos kostenfrei gratuit gratuite gratuito",
+    "precio coste cuesta tarifa preço custo custa taxa "
+    "prezzo prezzi costo costano tariffa",
+    "free": "free gratis complimentary kostenlos kostenfrei gratuit gratuite gratuito gratuita",
     "pay": "pay payment paypal invoice bezahlen zahlen zahlung rechnung payer paiement facture pagar pago factura "
-    "pagamento fatura",
+    "pagamento fatura "
+    "pagare pagamenti fattura",
     "open": "open opening hours closed geöffnet öffnung öffnungszeiten offen ouvert ouverture horaires fermé abierto "
-    "horario cerrado aberto abre abren abrís abrimos abrir cierra cierran ferme fecha öffnet öffnen schließt",
+    "horario cerrado aberto abre abren abrís abrimos abrir cierra cierran ferme fecha öffnet öffnen schließt "
+    "apertura orari orario aperto aperta aperti aprite chiuso chiusa chiusi chiudete",
     "contact": "contact reach phone call email telephone support kontakt telefon anrufen erreichen contacter "
-    "téléphone appeler joindre contacto contactar teléfono llamar contato telefone ligar",
+    "téléphone appeler joindre contacto contactar teléfono llamar contato telefone ligar "
+    "contatto contattare chiamare chiamate",
     "cancel": "cancel cancellation terminate stornieren storno kündigen kündigung annuler annulation résilier "
-    "cancelar cancelación anular cancelamento",
-    "warranty": "warranty guarantee garantie gewährleistung garantía garantia",
-    "discount": "discount promo coupon voucher rabatt gutschein ermäßigung réduction remise descuento cupón desconto",
+    "cancelar cancelación anular cancelamento "
+    "annullare annullamento cancellazione disdire disdetta",
+    "warranty": "warranty guarantee garantie gewährleistung garantía garantia garanzia",
+    "discount": "discount promo coupon voucher rabatt gutschein ermäßigung réduction remise descuento cupón desconto "
+    "sconto sconti",
     "broken": "broken damaged defective faulty fault defect repair kaputt defekt beschädigt reparatur reparieren "
     "cassé défectueux endommagé réparer roto defectuoso dañado reparar quebrado",
-    "size": "size sizes sizing fit fits measure größe größen passt maße taille pointure talla tallas tamaño tamanho",
-    "child": "kids kid child children junior kinder kind enfant enfants niños niño crianças infantil",
+    "size": "size sizes sizing fit fits measure größe größen passt maße taille pointure talla tallas tamaño tamanho "
+    "taglia taglie misura",
+    "child": "kids kid child children junior kinder kind enfant enfants niños niño crianças infantil "
+    "bambini bambino bambina",
     "water": "waterproof water rain wet wasserdicht regen étanche pluie impermeable lluvia impermeável",
-    "care": "wash clean cleaning care waschen reinigen pflege laver nettoyer entretien lavar limpiar limpieza cuidado",
+    "care": "wash clean cleaning care waschen reinigen pflege laver nettoyer entretien lavar limpiar limpieza cuidado "
+    "lavare lavaggio pulire pulizia",
     "track": "track tracking status verfolgen sendungsverfolgung suivi suivre seguimiento rastrear rastreio",
     "account": "account login log password sign konto passwort anmelden compte connexion passe cuenta contraseña conta "
     "senha",
     "store": "store shop branch location address laden filiale geschäft adresse magasin boutique tienda dirección "
-    "loja endereço",
+    "loja endereço "
+    "negozio negozi indirizzo",
     "buy": "buy purchase order kaufen kauf bestellen bestellung acheter achat commander commande comprar compra "
-    "pedido encomenda",
+    "pedido encomenda "
+    "acquistare acquisto ordinare ordine",
     "abroad": "abroad international overseas worldwide foreign ausland international étranger extranjero "
-    "internacional exterior",
+    "internacional exterior "
+    "estero internazionale",
     "america": "us usa amerika vereinigte eeuu",  # not America: its stem is that of American, as some cards are
     "europe": "eu europe european europa europäisch europäische europäischen ue européenne européen europea europeo "
     "europeia",
@@ -54,13 +69,14 @@ _CONCEPTS = {
 
 _VAGUE_WORDS = (
     "time times policy policies info information details terms conditions options zeit zeiten bedingungen infos "
-    "informationen fristen regeln política condiciones información informations"
+    "informationen fristen regeln política condiciones información informations tempi "
+    "number numbers nummer numéro número numero"
 )
 VAGUE = frozenset(_VAGUE_WORDS.split())
 _PART = 5  # letters at least of a compound's part that is known by itself
 DAY = (
     "(?:mon|tues|wednes|thurs|fri|satur|sun)days?|(?:mon|diens|donners|frei|sams|sonn)tags?|mittwochs?|"
-    "lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?"
+    "(?:lune|marte|mercole|giove|vener)dì|sabato|domenica|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábados?|domingos?"
 )
 _DAYS = re.compile(
     r"\b(?:(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun|mo|di|mi|do|fr|sa|so)(?=\s?[-–.:/&,])|"
@@ -125,6 +141,12 @@ def concepts_of_word(word: str) -> tuple[str, ...]:
 @cache
 def _by_stem() -> dict[str, str]:
     return {stem(word): f"@{name}" for name, listed in _CONCEPTS.items() for word in listed.split()}
+
+
+@cache
+def concept_words() -> frozenset[str]:
+    """Every word that stands for a concept, without accents."""
+    return frozenset(folded(word) for listed in _CONCEPTS.values() for word in listed.split())
 
 
 @cache

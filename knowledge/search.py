@@ -1,14 +1,15 @@
 """A question to the client's passages that may answer it: the only door through which chat reads knowledge."""
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
 
-from knowledge import metrics
+from knowledge import metrics, spelling
 from knowledge.concepts import only_concepts
 from knowledge.embeddings import EmbeddingError, get_embedder
 from knowledge.embeddings.models import Ranking, model_of
@@ -22,10 +23,12 @@ from tenants.threads import in_thread
 
 __all__ = ["Passage", "begin", "question_vectors", "search"]
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 SECONDS = 7.0  # for embedder and store together, with all that they repeat: a visitor waits
 ROWS_SECONDS = 3.0  # for the database, with the wait for a thread and a connection
 CANDIDATES = 40  # of each leg; more change no figure of `tune_retrieval`
+SPELLINGS = 10  # passages that are looked at for how a word is spelt
 CHUNK = ("id", "version", "text", "start", "end", "page_from", "page_to", "index", "heading_path", "tokens")
 DOCUMENT = ("live", "external_id", "title")
 _begun: "set[asyncio.Task[list[Passage]]]" = set()
@@ -37,17 +40,34 @@ async def search(client_id: uuid.UUID, question: str, *, limit: int = 5) -> list
     Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer, SERVICE_UNAVAILABLE when the
     database can't.
     """
-    ranked, ranking = await scores(client_id, question)
-    if not ranked or ranked[0][1] < ranking.threshold:
+    async with _in_time(client_id):
+        ranked, ranking = await scores(client_id, question)
+        if not _on_topic(ranked, ranking) and (meant := await _as_said(client_id, question)) != question:
+            ranked, ranking = await scores(client_id, meant)
+    if not _on_topic(ranked, ranking):
         return []
-    try:
-        async with asyncio.timeout(ROWS_SECONDS):
-            with metrics.timed(metrics.SEARCH, "rows"):
-                passages = await in_thread(_load, client_id, ranked, limit)
-    except TimeoutError as error:
-        log.error("the passages' rows were not read in time", client_id=str(client_id))
-        raise ApiError("SERVICE_UNAVAILABLE", "The knowledge base can't be read right now.") from error
+    with metrics.timed(metrics.SEARCH, "rows"):
+        passages = await _read(client_id, in_thread(_load, client_id, ranked, limit))
     return passages if passages and passages[0].score >= ranking.threshold else []
+
+
+def _on_topic(ranked: Sequence[tuple[uuid.UUID, float]], ranking: Ranking) -> bool:
+    return bool(ranked) and ranked[0][1] >= ranking.threshold
+
+
+async def _as_said(client_id: uuid.UUID, question: str) -> str:
+    """`question` with what it misspells as the client's passages, which are found by all that the words may have been
+    meant for, spell it; most often as it is."""
+    doubted = spelling.doubtful(question)
+    if not doubted:
+        return question
+    store = await _store(client_id)
+    vector = await get_embedder(store.model, client_id).embed_question(question)  # remembered from the first search
+    candidates = await store.search(vector, spelling.all_meant(doubted), SPELLINGS)
+    nearest = sorted(candidates, key=lambda each: (-each.sparse, each.id))[:SPELLINGS]
+    said = [(each.id, each.sparse) for each in nearest if each.sparse > 0]
+    texts = await _read(client_id, in_thread(_texts, client_id, said)) if said else []
+    return spelling.as_said(question, doubted, texts)
 
 
 def begin(client_id: uuid.UUID, question: str) -> "asyncio.Task[list[Passage]] | None":
@@ -73,18 +93,35 @@ async def scores(client_id: uuid.UUID, question: str) -> tuple[list[tuple[uuid.U
 
     Raises ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer.
     """
+    async with _in_time(client_id):
+        store = await _store(client_id)
+        with metrics.timed(metrics.SEARCH, "embed"):
+            vector = await get_embedder(store.model, client_id).embed_question(question)
+        with metrics.timed(metrics.SEARCH, "index"):
+            candidates = await store.search(vector, question, CANDIDATES)
+    ranking = model_of(store.model).ranking
+    return rank(candidates, ranking, certain=only_concepts(question)), ranking
+
+
+@contextlib.asynccontextmanager
+async def _in_time(client_id: uuid.UUID) -> AsyncIterator[None]:
+    """Within SECONDS; ApiError VECTOR_SEARCH_ERROR when the embedder or the store can't answer by then."""
     try:
         async with asyncio.timeout(SECONDS):
-            store = await _store(client_id)
-            with metrics.timed(metrics.SEARCH, "embed"):
-                vector = await get_embedder(store.model, client_id).embed_question(question)
-            with metrics.timed(metrics.SEARCH, "index"):
-                candidates = await store.search(vector, question, CANDIDATES)
+            yield
     except (VectorError, EmbeddingError, TimeoutError) as error:
         log.error("search failed", client_id=str(client_id), exc_info=error)
         raise ApiError("VECTOR_SEARCH_ERROR", "The knowledge base can't be searched right now.") from error
-    ranking = model_of(store.model).ranking
-    return rank(candidates, ranking, certain=only_concepts(question)), ranking
+
+
+async def _read(client_id: uuid.UUID, rows: Awaitable[T]) -> T:
+    """`rows` within ROWS_SECONDS; ApiError SERVICE_UNAVAILABLE when the database can't."""
+    try:
+        async with asyncio.timeout(ROWS_SECONDS):
+            return await rows
+    except TimeoutError as error:
+        log.error("the passages' rows were not read in time", client_id=str(client_id))
+        raise ApiError("SERVICE_UNAVAILABLE", "The knowledge base can't be read right now.") from error
 
 
 async def _store(client_id: uuid.UUID) -> VectorStore:
@@ -112,6 +149,11 @@ def _load(client_id: uuid.UUID, ranked: Sequence[tuple[uuid.UUID, float]], limit
     """Passages of the rows behind the points. Rows are the truth: a point without a live row is passed over."""
     with client_scope(client_id, in_haste=True):
         return select(_live(ranked, 2 * limit), limit, _between)
+
+
+def _texts(client_id: uuid.UUID, ranked: Sequence[tuple[uuid.UUID, float]]) -> list[str]:
+    with client_scope(client_id, in_haste=True):
+        return [passage.text for passage, _ in _live(ranked, len(ranked))]
 
 
 def _live(ranked: Sequence[tuple[uuid.UUID, float]], batch: int) -> Iterator[tuple[Passage, int]]:

@@ -33,6 +33,9 @@ _STOPWORDS = (
     "que qué cuál cuáles quién cuándo dónde cómo cuánto cuánta cuántos os um uma do da dos das em no na nos nas "
     "com meu minha seu sua posso pode qual quais quem quando onde como quanto são foi tem algo alguien "
     "cuanto cuanta cuantos cuantas como donde cual cuales quien esta estan "
+    # Italian
+    "il lo gli uno di da della dello dei delle degli è sono non mio mia vostro vostra voi noi che chi cosa quale quali "
+    "quanto quanta quanti quante dove perché posso può possiamo si ci siamo siete avete ho nel nella alle dalle ora "
 )
 _NAME = re.compile(r"\b(?:US|IT)\b")  # which are other words in lower case
 STOPWORDS = frozenset(_STOPWORDS.split())

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 
 from chat.understanding.dependence import depends
 from chat.understanding.language import language_of
-from chat.understanding.question_kinds import CALENDAR, RECORD, Kind, asked_to_exist, kinds_of, separate_questions
+from chat.understanding.question_kinds import (
+    CALENDAR,
+    RECORD,
+    Kind,
+    asked_to_exist,
+    besides_kinds,
+    kinds_of,
+    separate_questions,
+)
 from chat.writing.sentences import sentences
 from knowledge.concepts import VAGUE, concept_of, concepts_in, concepts_of_word
+from knowledge.spelling import LEAST, as_said, doubtful, slip
 from knowledge.words import STOPWORDS, stem, stems, words
 
 if TYPE_CHECKING:
@@ -29,10 +38,10 @@ ALIKE = 0.7  # from which share of common words on a visitor's question is an FA
 FOREIGN = 0.8  # times the score of a sentence in another language than the question's
 LANGUAGE_FROM = 400  # characters of a passage
 A_TABLE_HAS = 4  # semicolons in so many
-MISSPELT = 5  # letters at least of a word that nobody says, to be taken for one that differs in a letter
 _YES_OR_NO = re.compile(r"(?:yes|no|ja|nein|oui|non|sí|si|sim|não)\W*", re.I)
 _CONTENT = re.compile(r"\d|:\s*\S|[|\t]|@")  # a short line with any of these says something, and is no heading
 _NUMBERING = re.compile(r"\d{1,2}(?:\.\d{1,2})*\s+(?=[^\W\d_])")  # "4 Milk foam", "3.2 Cleaning"; "1. " is a step
+_RULE = re.compile(r"[\s|:`~-]+")  # below a table's head, or around code
 _WORD = re.compile(r"\w+")
 _CODE = re.compile(r"[a-z]{1,4}\d+")
 _LATER = re.compile(r"(?<=[\w,;)] )[^\W\d_][\w-]*")  # words that begin no sentence
@@ -58,6 +67,7 @@ def best_sentences(question: str, passages: Sequence["Passage"]) -> list[tuple[i
     if not candidates:
         return []
     said = frozenset[str]().union(*(each.meaning | each.around | each.answers for each in candidates))
+    question = as_said(question, doubtful(question), [passage.text for passage in passages])
     parts = separate_questions(question)
     found = [_chosen(_scored(part, candidates, passages, said)) for part in parts]
     chosen = found[0] if len(parts) == 1 else list(dict.fromkeys(each for few in found for each in few[:1]))
@@ -75,12 +85,14 @@ def _scored(
     if not any(len(word) > 1 or not word.isdigit() for word in wanted):
         return []
     weights = _weights(wanted, candidates)
-    followed_up = wanted & _followed_up(question)
+    now = _asked_now(question)
+    followed_up = wanted & frozenset(stems(besides_kinds(now)))
     for word in followed_up:
         weights[word] *= FOLLOWED_UP
-    needed = _needed(wanted, followed_up, wanted & frozenset(stems(asked_to_exist(question))), candidates)
+    to_exist = frozenset() if now else wanted & frozenset(stems(asked_to_exist(question)))
+    needed = _needed(wanted, followed_up, to_exist, candidates)
     stranger = _names_a_stranger(question, said)
-    kinds = kinds_of(question)
+    kinds = kinds_of(now) or kinds_of(question)
     spoken = _words(question)
     foreign = _foreign(question, passages)
     scored = []
@@ -137,15 +149,15 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
     above = _meaning(" ".join(passage.heading_path[-1:]))
     asked = lead = before = question = frozenset[str]()
     fresh = False  # no sentence yet below the heading
-    for number, (start, end) in enumerate(sentences(passage.text)):
-        text = passage.text[start:end]
+    texts = [passage.text[start:end] for start, end in sentences(passage.text)]
+    for number, text in enumerate(texts):
         meaning = _meaning(text)
         if text.endswith(("?", "？", "؟")):
             asked, before, question = meaning, frozenset(), _words(text)
-        elif asked and _YES_OR_NO.fullmatch(text):  # what follows it says more
+        elif _RULE.fullmatch(text) or (asked and _YES_OR_NO.fullmatch(text)):  # what follows it says more
             continue
-        elif _is_heading(text):
-            above_table = lead if ";" in text else frozenset()  # "Destination; Time; Charge" is a table's first row
+        elif _is_heading(text) or _heads_table(text, *texts[number + 1 : number + 2]):
+            above_table = lead if ";" in text or "|" in text else frozenset()  # the first row: "Destination; Charge"
             asked, lead, before, fresh = frozenset(), meaning | above_table, frozenset(), True
         else:
             below, around = BELOW[0 if fresh else 1], about | lead | before
@@ -156,6 +168,14 @@ def _candidates(index: int, passage: "Passage") -> Iterator[_Candidate]:
 def _is_heading(text: str) -> bool:
     plain = _NUMBERING.sub("", text, count=1)
     return len(plain) < 60 and not plain.endswith((".", "!", "。", ";", ",")) and not _CONTENT.search(plain)
+
+
+def _heads_table(text: str, following: str = "") -> bool:
+    """Is it the row that names a table's columns? A rule is below it, or a row that repeats the first name."""
+    if text.startswith("|"):
+        return "-" in following and bool(_RULE.fullmatch(following))
+    first, _, others = text.partition(";")
+    return bool(others) and following.startswith(f"{first}: ")
 
 
 def _wanted(question: str, said: frozenset[str]) -> frozenset[str]:
@@ -186,20 +206,9 @@ def _names_a_stranger(question: str, said: frozenset[str]) -> bool:
 
 
 def _as_spelt(word: str, said: frozenset[str]) -> str:
-    if len(word) < MISSPELT or not word.isalpha() or concept_of(word):
+    if len(word) < LEAST or not word.isalpha() or concept_of(word):
         return word
-    return min((other for other in said if _slip(word, other)), default=word)
-
-
-def _slip(word: str, other: str) -> bool:
-    """Is one the other with a letter left out, or with two neighbours exchanged? A wrong letter makes another word."""
-    if word[0] != other[0] or abs(len(word) - len(other)) > 1:
-        return False
-    if len(word) == len(other):
-        differ = [at for at in range(len(word)) if word[at] != other[at]]
-        return len(differ) == 2 and differ[1] == differ[0] + 1 and word[differ[0]] == other[differ[1]]
-    short, long = sorted((word, other), key=len)
-    return any(long[:at] + long[at + 1 :] == short for at in range(1, len(long)))
+    return min((other for other in said if slip(word, other)), default=word)
 
 
 def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, float]:
@@ -212,10 +221,10 @@ def _weights(wanted: frozenset[str], candidates: list[_Candidate]) -> dict[str, 
     return weights
 
 
-def _followed_up(question: str) -> frozenset[str]:
-    """The words of "and tents?" in "How long do I have to return boots? and tents?": what is asked now."""
+def _asked_now(question: str) -> str:
+    """ "and tents?" of "How long do I have to return boots? and tents?"; nothing of a question that follows none."""
     parts = [question[start:end] for start, end in sentences(question)]
-    return frozenset(stems(parts[-1])) if len(parts) > 1 and depends(parts[-1]) else frozenset()
+    return parts[-1] if len(parts) > 1 and depends(parts[-1]) else ""
 
 
 def _needed(

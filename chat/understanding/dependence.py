@@ -24,7 +24,8 @@ _POINTS_BACK = re.compile(
     re.I,
 )
 _POINTS_FORWARD = re.compile(
-    r"\b(?:is it|was it|it is|it's|does it take(?=(?: \w+)? (?:to|for|until|till|before)\b)|"
+    r"\b(?:(?:is|was) it(?=(?: \w+){1,2} (?:to|that|if|when|for (?:me|us|you))\b)|it is|it's|"
+    r"does it take(?=(?: \w+)? (?:to|for|until|till|before)\b)|"
     r"is there|are there|there is|there are|"
     r"gibt es|geht es|est-ce|il y a|y a-t-il|"
     r"die|das|sie|en|one day|that (?:the|my|your|i|you|is|are|was))\b",

@@ -26,20 +26,30 @@ def kinds_of(question: str) -> list[Kind]:
     return [kind for kind in _KINDS if kind.asked.search(question)]
 
 
+def besides_kinds(question: str) -> str:
+    """What is left of `question` without the words that say what kind of thing is asked for."""
+    for kind in kinds_of(question):
+        question = kind.asked.sub(" ", question)
+    return question
+
+
 def _any(*phrases: str, starts: bool = False) -> re.Pattern[str]:
     """Any of the phrases (separated by |) as whole words, or as beginnings of words."""
     return re.compile(rf"\b(?:{'|'.join(phrases)})" + ("" if starts else r"\b"), re.I)
 
 
 _UNIT = (
-    "minutes?|hours?|days?|(?:business|working) days?|weeks?|months?|years?|"
-    "minuten?|stunden?|(?:werk|arbeits)?tagen?|(?:werk|arbeits)?tage?|wochen?|monaten?|monate?|jahren?|jahre?|"
-    "heures?|jours?|semaines?|mois|ans?|horas?|días?|dias?|semanas?|meses|mes|años?|anos?"
+    "seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|(?:business|working) days?|weeks?|months?|years?|"
+    "sekunden?|minuten?|stunden?|std|(?:werk|arbeits)?tagen?|(?:werk|arbeits)?tage?|wochen?|monaten?|monate?|jahren?|jahre?|"
+    "secondes?|heures?|jours?|semaines?|mois|ans?|segundos?|horas?|días?|dias?|semanas?|meses|mes|años?|anos?|"
+    "secondi|minut[oi]|or[ae]|giorn[oi]|settiman[ae]|mes[ei]|ann[oi]"
 )
 _NUMBER = (
-    r"\d+|one|two|three|four|five|six|seven|ten|twelve|fourteen|thirty|sixty|ninety|"
-    "zwei|drei|vier|fünf|sechs|sieben|zehn|vierzehn|dreißig|deux|trois|quatre|cinq|sept|dix|quinze|trente|"
-    "dos|tres|cuatro|cinco|siete|diez|quince|treinta"
+    r"\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fourteen|fifteen|twenty|thirty|sixty|ninety|"
+    "zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|vierzehn|zwanzig|dreißig|"
+    "deux|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|quinze|vingt|trente|"
+    "dos|tres|cuatro|cinco|siete|ocho|nueve|diez|once|doce|quince|veinte|treinta|"
+    "due|tre|quattro|cinque|sei|sette|otto|nove|dieci|undici|dodici|venti|trenta"
 )
 _IN_WORDS = (  # times of day
     r"\b(?:half past|quarter (?:past|to)|o['’]clock|noon|midnight|around the clock|24 hours|halb \w+|mittags?|"
@@ -48,16 +58,19 @@ _IN_WORDS = (  # times of day
 _MONTH = "january|february|march|april|june|july|august|september|october|november|december|januar|februar|märz|oktober"
 CALENDAR = re.compile(f"{DAY}|{_MONTH}", re.I)
 
-RECORD = re.compile(r"\W*\w[^:;.!?]{0,40}: [^;]*; ")  # a table's row: "name: Wax; price: 9.50; ..."
+RECORD = re.compile(
+    r"\||\W*\w[^:;.!?]{0,40}: [^;]*; "
+)  # a table's row: "name: Wax; price: 9.50; ...", "| Wax | 9.50 |"
 
 _DURATION = Kind(
     _any(
+        "how (?:long|soon|fast|quick) (?:does|will|would|do|did) (?:it|this|that|they) take",
         "how (?:long|soon|fast|quick)|how many (?:hours|days|weeks|months|years)|deadline",
         "(?:delivery|shipping|dispatch|repair|processing|return|notice|trial) (?:times?|period)|\\w*duration",
-        "wie (?:lange?|schnell)|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
+        "wie (?:lange?|schnell)|dauern|dauert|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
         "(?:liefer|versand|bearbeitungs)\\w*zeit(?:en)?",
         "\\w*dauer|combien de (?:temps|jours)|délais?",
-        "cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
+        "quanto (?:tempo|dura)|durata|cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
     ),
     re.compile(
         rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s?(?:[cmk]?m|met(?:re|er)s?|feet|ft|inch(?:es)?)\b|"
@@ -72,14 +85,15 @@ _DURATION = Kind(
 _PRICE_ASKED = _any(
     "how much (?:is|are|does|do|for|will)|costs?|prices?|fees?|expensive",
     "koste[tn]?|preise?|gebühr(?:en)?|was kostet|coûte|combien coûte|prix|cuesta|precios?|custa|preços?",
+    "quanto (?:costa(?:no)?|viene|vengono)|costo|prezz[oi]|tariff[ae]",
 )
 _SUM = (
     r"[€$£¥]\s*\d|\d\s*(?:[€$£¥%円元]|euros?\b|eur\b|usd\b|gbp\b|dollars?\b|pounds?\b|cents?\b|chf\b|franken\b)|"
-    r"\b(?:price|cost|charge|fee|preis|prix|precio|preço)\b[^:;]{0,20}:\s*\d|\b[mb]illion\b"
+    r"\b(?:price|cost|charge|fee|preis|prix|precio|preço|prezzo)\b[^:;]{0,20}:\s*\d|\b[mb]illion\b"
 )
 _PRICE = Kind(
     _PRICE_ASKED,
-    re.compile(rf"{_SUM}|\b(?:free|kostenlos|kostenfrei|gratis|gratuit(?:e?s?|[ao]s?))\b", re.I),
+    re.compile(rf"{_SUM}|\b(?:free|kostenlos|kostenfrei|gratis|gratuit(?:e?s?|[ao]s?|i))\b", re.I),
     bonus=0.15,
     miss=0.40,
 )
@@ -88,7 +102,7 @@ _FIGURE = Kind(_PRICE_ASKED, re.compile(_SUM, re.I), bonus=0.0, miss=0.85, says=
 _TIME = Kind(
     _any(
         "what time|opening hours|business hours|when|wann|öffnungszeiten|geöffnet",
-        "quand|horaires|quelle heure|a qué hora|cuándo|horario",
+        "quand|horaires|quelle heure|a qué hora|cuándo|horario|a che ora|quando|orari",
     ),
     re.compile(
         rf"\b\d{{1,2}}(?::\d\d|\s*(?:am|pm|a\.m|p\.m|uhr)\b)|\b(?:{DAY}|{_MONTH})\b|\b1\d\d\d\b|\b20\d\d\b|"
@@ -103,10 +117,10 @@ _OPENING = Kind(
         "(?:opening|business|office|support|service|working|store|shop|visiting) (?:hours|times)|hours",
         "(?:are|is) .{0,40}\\b(?:open|available|reachable|staffed)|open|when do .{0,40}\\b(?:open|close)",
         "\\w*öffnungszeit(?:en)?|\\w*sprechzeit(?:en)?|geöffnet|auf|offen|horaires|ouverte?s?",
-        "horarios?|abiert[ao]s?|abert[ao]s?",
+        "horarios?|abiert[ao]s?|abert[ao]s?|orari|apert[aio]|aprite|chiudete",
     ),
     re.compile(
-        rf"\b(?:{DAY})\b|\b24/7\b|{_IN_WORDS}|"
+        rf"\b(?:{DAY})\b|\b24/7\b|\b[dn]?alle (?:ore )?\d|{_IN_WORDS}|"
         r"(?:[-–]|\b(?:from|to|at|until|till|von|ab|um|bis|de|desde|a|hasta|à|de|du))\s?\d{1,2}"
         r"(?::\d\d|\s?(?:am|pm|a\.m|p\.m|uhr|h)\b)",
         re.I,
@@ -118,7 +132,7 @@ _OPENING = Kind(
 _MANNER = Kind(
     _any(
         "how (?:do|can|should|would|must) (?:i|we|you)|how to|what must i do|wie (?:kann|muss|soll|mache) (?:ich|man)",
-        "comment (?:puis-je|faire|dois-je|peut-on)|cómo (?:puedo|debo|se)|como (?:posso|devo)",
+        "comment (?:puis-je|faire|dois-je|peut-on)|cómo (?:puedo|debo|se)|com[eo] (?:posso|devo)",
     ),
     re.compile(rf"^(?!{RECORD.pattern})"),  # which tells nobody what to do
     bonus=0.0,
@@ -127,7 +141,7 @@ _MANNER = Kind(
 _AMOUNT = Kind(
     _any(
         "how (?:many|big|large|old|far|tall|heavy|high|deep)|wie ?viele?|wie (?:groß|alt|weit|hoch|schwer)",
-        "cuánt[ao]s|quant[ao]s",
+        "cuánt[ao]s|quant[ao]s|quant[ei]",
     ),
     re.compile(rf"\d|\b(?:{_NUMBER}|eight|nine|eleven|hundred|thousand|million|no limit|unlimited)\b", re.I),
     bonus=0.08,
@@ -163,6 +177,7 @@ _WHERE = Kind(
     _any(
         "where (?:is|are) (?:you|your|the)|address|located|how do i (?:find|get to) you|adresse|anschrift|standort",
         "wo (?:ist|sind|liegt|finde|befindet)|où (?:est|se trouve|êtes)|dónde est[áa]n?|dirección|onde (?:fica|estão)",
+        "dov['’]è|dove (?:si trova|siete)|indirizzo",
     ),
     ADDRESS,
     bonus=0.20,
@@ -207,8 +222,14 @@ def asked_to_exist(question: str) -> str:
 
 
 def separate_questions(message: str) -> list[str]:
-    """The questions of a message that holds several, each complete in itself, without a greeting; else the message."""
+    """The questions of a message that holds several, each complete in itself, without a greeting; else the message.
+    "When is it served?" of "How much is breakfast and when is it served?" comes with what it hangs on."""
     sentence_ends = [message[start:end] for start, end in sentences(message)]
-    asked = (sentence for sentence in sentence_ends if not greeting(sentence))
-    parts = [_AFRESH.sub("", part) for sentence in asked for part in _ANOTHER.split(sentence) if stems(part)]
-    return parts if parts and not any(map(points_back, parts[1:])) else [message]
+    asked = [_AFRESH.sub("", sentence) for sentence in sentence_ends if stems(sentence) and not greeting(sentence)]
+    if not asked or any(map(points_back, asked[1:])):
+        return [message]
+    parts = []
+    for sentence in asked:
+        first, *others = [part for part in _ANOTHER.split(sentence) if stems(part)]
+        parts += [first, *(f"{first}? {other}" if points_back(other) else other for other in others)]
+    return parts

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from chat.writing.code import Code
 from chat.writing.sentences import sentences
 from chat.writing.support import crude, support
 from knowledge.words import stemmed
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 _NUMBER = r"\d{1,3}(?:#\d{1,4})?"
 _WORDS = (
     "passages?|sources?|search results?|results?|documents?|docs?|references?|refs?|citations?|cite|"
-    "quellen?|passagen?|abschnitte?|dokumente?|fuentes?|pasajes?|documentos?|fontes?|bronn?en?"
+    "quellen?|passagen?|abschnitte?|dokumente?|fuentes?|pasajes?|documentos?|fontes?|fonti|bron(?:nen)?|"
+    "źródł[oa]|kaynak(?:lar)?|источники?|出典|資料|来源|资料|참고|출처|المصدر"
 )
-_LABEL = rf"(?:\^|{_WORDS})?[ \t#.:]{{0,2}}"
+_LABEL = rf"(?:\^|{_WORDS})?[ \t#.:：]{{0,3}}"
 _TO = r"[–—-]|\b(?:to|bis)\b"
 _NEXT = rf"(?:\s?[,;&、，]\s?(?:and\s|und\s)?|\s?(?:{_TO})\s?|\s(?:and|und|et|y|e|en)\s)"
 _SEVERAL = rf"{_NUMBER}(?:{_NEXT}{_LABEL}{_NUMBER}){{0,9}}"
@@ -78,6 +80,7 @@ class Citations:
     _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
     _text: list[str] = field(default_factory=list)
     _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
+    _code: Code = field(default_factory=Code)
     _zero: bool = False  # [0] is somewhere
     _closed: bool = False  # and no source was cited after it
 
@@ -111,6 +114,10 @@ class Citations:
             if match.end() - match.end(1) > _LONGEST_MARK:
                 continue
             self._out(out, text[position : match.start()])
+            position = match.end()
+            if "#" not in match.group(3) and self._code.is_open():  # "choices[0]"; only a provider's marks have a "#"
+                self._out(out, match.group())
+                continue
             marks = self._marks(match.group(3))
             space = match.group(1) or self._space
             if not marks and self._shown.endswith("<"):
@@ -118,13 +125,13 @@ class Citations:
             elif not marks:
                 self._space, space = space, ("," if _OPENED.search(self._shown) else "")  # nor "[1[9]]" into a mark
             out += [space, marks]
-            position = match.end()
         self._out(out, text[position:])
         return "".join(out)
 
     def _out(self, out: list[str], text: str) -> None:
         if text:
             out.append(text)
+            self._code.passed(text)
             self._text.append(text)
             self._shown = (self._shown + text)[-_CLAIM:]
             self._space = ""

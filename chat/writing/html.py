@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from chat.writing.code import Code
+
 _ELEMENTS = """
     a abbr b big blockquote body br button center cite code col colgroup dd del details div dl dt em embed
     fieldset font footer form frame h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd label li
@@ -28,13 +30,11 @@ class NoHtml:
     in code, which are meant to be read, stay, with a space that makes a browser take the `<` for text."""
 
     _held: str = ""
-    _passed: list[str] = field(default_factory=list)  # let through since it was last asked whether this is code
-    _line: str = ""  # the line of those that was begun
-    _fenced: bool = False  # within ``` and ```
+    _code: Code = field(default_factory=Code)
 
     def feed(self, piece: str) -> str:
         if not self._held and "<" not in piece:
-            self._passed.append(piece)
+            self._code.passed(piece)
             return piece
         return "".join(self._parts(self._held + piece, final=False))
 
@@ -45,14 +45,14 @@ class NoHtml:
         self._held = ""
         position = 0
         while (at := text.find("<", position)) >= 0:
-            self._passed.append(text[position:at])
+            self._code.passed(text[position:at])
             yield text[position:at]
             shown, position = self._opened(text, at, final)
             if position == at:
                 self._held = text[at:]
                 return
             yield shown
-        self._passed.append(text[position:])
+        self._code.passed(text[position:])
         yield text[position:]
 
     def _opened(self, text: str, at: int, final: bool) -> tuple[str, int]:
@@ -63,7 +63,7 @@ class NoHtml:
         if not following.isascii() or not (following.isalpha() or following in ("/", "!", "?")):
             # What stands after a `<` in the result is what stood there before: no later stage takes these away.
             return "<" if following not in ("<", "[", "【", "") else "", at + 1
-        if not self._in_code():
+        if not self._code.is_open():
             longest = at + _LONGEST_TAG
             if found := _TAG.match(text, at, longest):
                 return "", found.end()
@@ -72,10 +72,3 @@ class NoHtml:
             if not final and len(text) - at < _LONGEST_TAG and _PART_OF_TAG.fullmatch(text, at):
                 return "", at
         return "< ", at + 1
-
-    def _in_code(self) -> bool:
-        *lines, self._line = (self._line + "".join(self._passed)).split("\n")
-        self._passed.clear()
-        for line in lines:
-            self._fenced ^= line.lstrip().startswith(("```", "~~~"))
-        return self._fenced or self._line.count("`") % 2 == 1

@@ -72,6 +72,8 @@ _ABBREVIATIONS = frozenset(
 _MONTH = re.compile(r"jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez", re.I)
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[」』”）]*|[؟۔।]+(?=\s|$)|\n")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*•–·▪◦‣]|\d{1,3}[.)]|#{1,6}|\|)\s")
+_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
+_MEASURED = re.compile(r"\d\s?[hmgls]$", re.I)  # "open until 20 h." ends a sentence, "M." and "S." don't
 _MARKER = re.compile(r"(?:[-*•–·▪◦‣]|#{1,6})\s+")
 _ROW = re.compile(r"\t| \| |: .+[,;] .+: ")
 
@@ -97,7 +99,8 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
         return True
     word = text[max(start, match.start() - 12) : match.start()].split()[-1:]
     before = word[0].lstrip("(\"'").casefold() if word else ""
-    if before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha()):
+    short = before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha())
+    if short and not _MEASURED.search(text, max(start, match.start() - 4), match.start()):
         return False
     following = text[match.end() : match.end() + 6].lstrip()
     if before.isdigit() and (start == match.start() - len(before) or _MONTH.match(following)):
@@ -111,6 +114,8 @@ def _breaks_line(text: str, at: int) -> bool:
     line_end = text.find("\n", at + 1)
     line, following = text[line_start:at], text[at + 1 : line_end if line_end >= 0 else len(text)]
     if not following.strip() or not line.strip():
+        return True
+    if _FENCE.match(line) or _FENCE.match(following):
         return True
     if _LIST_ITEM.match(following) or _ROW.search(line) or _ROW.search(following) or line.lstrip().startswith("#"):
         return True

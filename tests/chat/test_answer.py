@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from chat.writing.answer import Answer
@@ -138,6 +138,7 @@ def test_no_cut_and_no_nesting_lets_anything_through(raw: str, cuts: list[int]):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ALPHABET, max_size=25).map("".join))
 def test_every_mark_that_is_shown_has_its_source(raw: str):
+    assume("`" not in raw)  # in code "[1]" is no mark
     answer = Answer(PASSAGES)
     text = answer.feed(raw) + answer.finish()
     numbers = {int(number) for number in re.findall(r"\[\s*(\d{1,3})\s*\]", text)}

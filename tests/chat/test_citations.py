@@ -60,6 +60,7 @@ def test_a_source_has_the_contract_s_shape_and_quotes_the_sentence_that_carries_
         ("A [Passage 2, Passage 3].", "A [1][2].", ["doc-1", "doc-2"]),
         ("A [cite: 1, 3] b [citation:2].", "A [1][2] b [3].", ["doc-0", "doc-2", "doc-1"]),
         ("A [Quelle 1 und 3]. B [Fuentes 1 y 2].", "A [1][2]. B [1][3].", ["doc-0", "doc-2", "doc-1"]),
+        ("A [source : 2]. B [bron 1, bronnen 3]. C [出典1].", "A [1]. B [2][3]. C [2].", ["doc-1", "doc-0", "doc-2"]),
         ("A [1 to 3]. B [2 bis 3]. C [1—2].", "A [1][2][3]. B [2][3]. C [1][2].", ["doc-0", "doc-1", "doc-2"]),
         (r"A [[2]] and \[1\] and ［3］.", "A [1] and [2] and [3].", ["doc-1", "doc-0", "doc-2"]),
         ("A [[2] b [see [1]].", "A [[1] b [see [2]].", ["doc-1", "doc-0"]),
@@ -120,6 +121,28 @@ def test_an_answer_marked_as_none_is_told_apart():
     assert [source["documentId"] for source in citations.sources()] == ["doc-2"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Read `choices[0].message` of `items[2]`",
+        "So:\n```js\nconst [first] = data[0][3]\nlist = [1, 2]\n```\n",
+        "~~~\na[0]\n~~~\n",
+    ],
+)
+def test_what_looks_like_a_mark_in_code_is_code(code: str):
+    text, sources = cited(f"{code} [2].")
+    assert text == f"{code} [1]."
+    assert [source["documentId"] for source in sources] == ["doc-1"]
+    citations = Citations(PASSAGES)
+    citations.feed(f"{code} and no more. [1] `x[0]`")
+    citations.finish()
+    assert not citations.says_unanswered
+
+
+def test_a_provider_s_own_mark_is_one_wherever_it_stands():
+    assert cited("```\nx[0]\n[2#0]")[0] == "```\nx[0]\n[1]"
+
+
 def test_an_answer_without_marks_gets_the_passages_that_it_plainly_repeats():
     assert excerpts("You can return shoes within 30 days of delivery.") == [
         "You can return shoes within 30 days of delivery."
@@ -145,6 +168,19 @@ def test_every_excerpt_is_the_document_s_text_at_its_span(text: str, start: int)
             ["It costs 3.50 euros, e.g. for Dr. Smith.", "Next one."],
         ),
         ("Am 3. Mai öffnen wir z.B. um 9. Danach nicht.", ["Am 3. Mai öffnen wir z.B. um 9.", "Danach nicht."]),
+        (
+            "La piscine ferme à 20 h. Le spa est à 5 m. M. Dupont y est.",
+            ["La piscine ferme à 20 h.", "Le spa est à 5 m.", "M. Dupont y est."],
+        ),
+        (
+            "Fetch all failed events with this one:\n```\ncurl https://api.example/v2/events?status=failed&limit=100\n```",
+            [
+                "Fetch all failed events with this one:",
+                "```",
+                "curl https://api.example/v2/events?status=failed&limit=100",
+                "```",
+            ],
+        ),
         ("A line that was wrapped by the layout of a page and\ngoes on here. End.", 2),
         ("Returns\n- first item\n- second item", ["Returns", "first item", "second item"]),
         ("name: A; price: 1\nname: B; price: 2", ["name: A; price: 1", "name: B; price: 2"]),

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from chat import llms, prompts
+from chat.understanding.question_kinds import kinds_of
 from chat.writing.answer import Answer
 from tenants.models import Client
 from tests.chat.passages import passage
@@ -256,3 +257,90 @@ async def test_numbers_in_brackets_in_a_quote_are_not_taken_for_marks():
     )
     assert "built in 1889." in text
     assert len(sources) == 1
+
+
+@pytest.mark.parametrize("question", ["how much does parkng cost?", "whitenning price"])
+async def test_a_word_is_told_by_its_letters_before_its_endings_are_off(question: str):
+    text = "Parking\nParking costs 18 euros a night.\n\nCare\nBreakfast costs 9 euros. Whitening costs 350 euros."
+    answer, *_ = await answered(question, [passage(text)])
+    assert re.findall(r"“(.*?)”", answer) == [
+        "Parking costs 18 euros a night." if "park" in question else "Whitening costs 350 euros."
+    ]
+
+
+PLANS = passage(
+    "Plans\n\n| Plan | Price per month | Events | Retention |\n| --- | --- | --- | --- |\n"
+    "| Team | $79 | 500,000 | 14 days |\n| Business | $349 | 5,000,000 | 30 days |\n\n"
+    "Non-profits pay half.\n\n"
+    'Example\n\n```\ncurl -H "Authorization: Bearer $TOKEN" \\\n  "https://api.example/events?limit=100"\n```\n'
+)
+RATES = passage(
+    "Members\n\nPlan; Monthly price; Visits to the hygienist a year; Discount on other treatment\n"
+    "Plan: Care; Monthly price: £29.90; Visits to the hygienist a year: 4; Discount on other treatment: 20 %"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("price business plan", "| Business | $349 | 5,000,000 | 30 days |"),
+        ("how many events in team plan", "| Team | $79 | 500,000 | 14 days |"),
+        ("retention of the business plan", "| Business | $349 | 5,000,000 | 30 days |"),
+        ("which discount on treatment", RATES.text.splitlines()[-1]),
+        ("api limit", '"https://api.example/events?limit=100"'),
+    ],
+)
+async def test_a_table_s_head_is_no_answer_but_says_what_its_rows_are_about(question: str, quoted: str):
+    answer, *_ = await answered(question, [PLANS, RATES])
+    assert re.findall(r"“(.*?)” \[1\]", answer) == [quoted]
+
+
+CLINIC = passage(
+    "Sedation\n\nYou may take somebody with you. It costs £240 an hour.\n\nRoot canals\n\n"
+    "A root canal takes 90 minutes. A root canal costs £690. What is left over "
+    "costs nothing.\n\nBreakfast\n\nBreakfast is served from 7:00 to 10:30. Breakfast costs 19 euros."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("What does a root canal cost? how long does it take?", ["A root canal takes 90 minutes."]),
+        ("I need a root canal, how long is that? and what does it cost?", ["A root canal costs £690."]),
+        (
+            "How much is breakfast and when is it served?",
+            ["Breakfast costs 19 euros.", "Breakfast is served from 7:00 to 10:30."],
+        ),
+    ],
+)
+async def test_what_kind_of_thing_is_asked_now_is_told_of_what_was_said_before(question: str, quoted: list[str]):
+    answer, *_ = await answered(question, [CLINIC])
+    assert re.findall(r"“(.*?)”", answer) == quoted
+
+
+BOTTEGA = passage(
+    "Spedizione\n\nLa spedizione in Italia costa 6,90 €. I pacchi arrivano in tre giorni lavorativi.\n\n"
+    "Negozio\n\nSiamo in via Garibaldi 22, 50123 Firenze. Siamo aperti dal martedì al sabato dalle 10 alle 19. Il "
+    "lunedì siamo chiusi.\n\nCorsi\n\nLe iscrizioni chiudono la sera del corso. Il corso dura undici ore e costa 95 €."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("prezzo del corso", "Il corso dura undici ore e costa 95 €."),
+        ("quanto dura il corso", "Il corso dura undici ore e costa 95 €."),
+        ("costo della consegna", "La spedizione in Italia costa 6,90 €."),
+        ("a che ora aprite il sabato", "Siamo aperti dal martedì al sabato dalle 10 alle 19."),
+        ("siete aperti il lunedì?", "Il lunedì siamo chiusi."),
+        ("indirizzo", "Siamo in via Garibaldi 22, 50123 Firenze."),
+    ],
+)
+async def test_italian_questions_are_told_by_their_kind_as_other_languages_are(question: str, quoted: str):
+    answer, *_ = await answered(question, [BOTTEGA])
+    assert re.findall(r"“(.*?)”", answer) == [quoted]
+
+
+@pytest.mark.parametrize("answer", ["15 seconds", "eight hours", "90 min", "zwölf Tage", "onze jours", "due settimane"])
+def test_a_duration_is_told_in_any_unit_and_number(answer: str):
+    assert kinds_of("How long does it take?")[0].answer.search(f"It takes {answer}.")

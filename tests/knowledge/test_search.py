@@ -115,7 +115,12 @@ GUARANTEE = "All tents carry a guarantee of two years against faults in material
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [("Opening hours?", HOURS), ("What are your opening hours?", HOURS), ("How long is the warranty?", GUARANTEE)],
+    [
+        ("Opening hours?", HOURS),
+        ("orari di apertura?", HOURS),
+        ("What are your opening hours?", HOURS),
+        ("How long is the warranty?", GUARANTEE),
+    ],
 )
 def test_a_short_question_finds_what_answers_it_in_no_common_word(
     acme: Client, stranger: Client, question: str, answer: str
@@ -222,3 +227,33 @@ def test_a_store_that_fails_is_told_in_the_contracts_words(acme: Client, setting
         openai.QUESTION_SECONDS = before
     assert error.value.code == "VECTOR_SEARCH_ERROR"
     assert "127.0.0.1" not in error.value.message
+
+
+BREAKFAST = "Breakfast is served from 7:00 to 10:30 in the garden room."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("workshhop", TENTS),  # as the passages spell it
+        ("brekfast?", BREAKFAST),
+        ("How long is the wraranty?", GUARANTEE),  # what only the product's own words say
+        ("Öffnugnszeiten?", HOURS),
+    ],
+)
+def test_a_misspelt_question_finds_what_the_client_s_passages_spell_otherwise(
+    acme: Client, stranger: Client, question: str, answer: str
+) -> None:
+    for name, text in (("breakfast", BREAKFAST), ("shop", HOURS), ("guarantee", GUARANTEE), ("repairs", TENTS)):
+        learn(acme, name, text)
+    learn(stranger, "hotel", "The stranger's brekfast is in the workshhop.")
+    found = texts(search(acme.pk, question))
+    assert found[0] == answer
+    assert sorted(found) == sorted([BREAKFAST, HOURS, GUARANTEE, TENTS])
+
+
+def test_nothing_is_spelt_as_a_stranger_spells_it_or_as_another_word(acme: Client, stranger: Client) -> None:
+    learn(acme, "shop", BOOTS, "Each plant comes in a pot.")
+    learn(stranger, "hotel", BREAKFAST)
+    assert search(acme.pk, "brekfast?") == []
+    assert search(acme.pk, "Which planet is it?") == []
