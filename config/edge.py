@@ -45,7 +45,7 @@ class Edge:
         if scope["type"] != "http":
             return await self.application(scope, receive, send)
         limit = body_limit(scope["path"])
-        reply = _Reply(send)
+        reply = _Reply(send, bodiless=scope["method"] == "HEAD")
         try:
             if _declared(scope) > limit:
                 raise _TooLarge
@@ -55,10 +55,12 @@ class Edge:
 
 
 class _Reply:
-    """The response on its way: has it begun, and does it say that its type is meant?"""
+    """The response on its way: has it begun, and does it say that its type is meant? Daphne keeps back only the first
+    piece of a body that nobody asked for; what follows would be read as the next response."""
 
-    def __init__(self, send: Send):
+    def __init__(self, send: Send, bodiless: bool):
         self._send = send
+        self._bodiless = bodiless
         self.started = False
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -68,6 +70,8 @@ class _Reply:
             if not any(name.lower() == b"x-content-type-options" for name, _ in headers):
                 headers.append((b"X-Content-Type-Options", b"nosniff"))
             message = {**message, "headers": headers}
+        elif self._bodiless:
+            message = {**message, "body": b""}
         await self._send(message)
 
 
@@ -190,6 +194,11 @@ class _BoundedSocket(WebSocketProtocol):
     def _unread(self) -> int:
         kept = self.transport
         return len(kept.dataBuffer) - kept.offset + kept._tempDataLen if isinstance(kept, Connection) else 0
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:
+        """To who is still there; the application hears in a moment that the other side has said goodbye."""
+        if self.state == self.STATE_OPEN:
+            super().serverSend(content, binary)
 
     def serverClose(self, code: int | None = None) -> None:
         """With the codes that are a server's own, too: who restarts says 1012, which a client's side must not."""

@@ -71,7 +71,7 @@ def assets() -> dict[tuple[str, str], Asset]:
 
 
 def _script(texts_path: str, languages: list[str]) -> str:
-    """v2's script: its sources in one function, without comments."""
+    """v2's script: its sources in one function, without comments; short constants stand where they are used."""
     parts = [
         f"const VERSION = {json.dumps(settings.VERSION)}",
         f"const TEXTS_PATH = {json.dumps(texts_path)}",
@@ -79,7 +79,10 @@ def _script(texts_path: str, languages: list[str]) -> str:
         f"const CSS = {json.dumps(_minify_css(_read('v2/widget.css')))}",
         *(_read(f"v2/{name}.js") for name in SOURCES),
     ]
-    return rjsmin.jsmin(";(() => {\n'use strict'\n" + "\n;\n".join(parts) + "\n})()\n") + "\n"
+    script = ";(() => {\n'use strict'\n" + "\n;\n".join(parts) + "\n})()\n"
+    for name, value in re.findall(r'^const ([A-Z_]+) = (\d+|"[^"]{1,40}")$', script, re.MULTILINE):
+        script = re.sub(rf"\b{name}\b", value, script.replace(f"const {name} = {value}\n", ""))
+    return rjsmin.jsmin(re.sub(r"\bconst\b", "let", script)) + "\n"
 
 
 def _people_script() -> str:

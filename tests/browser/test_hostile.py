@@ -26,9 +26,9 @@ HOSTILE = [
 ]
 ALLOWED = {
     "A": {"href", "rel", "target"}, "P": {"dir", "class"}, "STRONG": set(), "EM": set(), "CODE": set(), "BR": set(),
-    "PRE": {"dir", "tabindex"}, "UL": {"dir"}, "OL": {"dir", "start"}, "LI": {"dir"}, "SPAN": set(), "HR": set(),
-    "BLOCKQUOTE": set(), "DIV": {"class", "tabindex"}, "TABLE": set(), "THEAD": set(), "TBODY": set(), "TR": set(),
-    "TH": {"dir"}, "TD": {"dir"}, "SUP": set(),
+    "PRE": {"dir", "tabindex"}, "UL": {"dir"}, "OL": {"dir", "start"}, "LI": set(), "SPAN": set(), "HR": set(),
+    "BLOCKQUOTE": set(), "DIV": {"class", "tabindex"}, "TABLE": {"dir"}, "THEAD": set(), "TBODY": set(), "TR": set(),
+    "TH": set(), "TD": set(), "SUP": set(),
 }  # fmt: skip
 
 RENDER = """(texts) => {

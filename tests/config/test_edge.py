@@ -1,5 +1,6 @@
 """Bodies and WebSocket messages over the limit are refused by the server that really runs, before they are kept."""
 
+import asyncio
 import base64
 import contextlib
 import http.client
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from django.urls import reverse
 
@@ -130,6 +132,24 @@ def test_who_reads_late_gets_all_that_it_was_told(product: Product) -> None:
     assert re.findall(rb'"id": "(\d\d)x', told) == [b"%02d" % n for n in range(60)]
 
 
+async def test_who_leaves_while_being_let_in_makes_no_noise(product: Product) -> None:
+    """Between a goodbye and the connection's end there is still something on its way to who has left."""
+    assert product.log
+    before = product.log.read_text()
+    async with aiohttp.ClientSession(headers={"Origin": product.url}) as visitors:
+
+        async def leave(seconds: float) -> None:
+            wire = await visitors.ws_connect(product.url + "/ws/widget/chat")
+            await wire.send_json({"type": "auth", "apiKey": product.widget_key})
+            await asyncio.sleep(seconds)
+            await wire.close()
+
+        for _ in range(15):
+            await asyncio.gather(*[leave(at / 300) for at in range(6)])
+    assert product.request("GET", "/health/live")[0] == 200
+    assert product.log.read_text() == before
+
+
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws/widget/chat/", "/ws/desk/conversations/x"])
 def test_a_socket_where_there_is_none_is_refused_without_noise(product: Product, path: str) -> None:
     assert product.log
@@ -149,6 +169,18 @@ def test_a_caller_can_t_say_where_the_service_is_mounted(product: Product, root:
 def test_every_response_says_that_its_type_is_meant(product: Product) -> None:
     for method, path in (("GET", "/health/live"), ("POST", "/api/widget/chat"), ("GET", "/widget/v2/widget.js")):
         assert product.request(method, path)[1]["x-content-type-options"] == "nosniff"
+
+
+def test_nothing_follows_the_headers_where_only_those_were_asked_for(product: Product) -> None:
+    """However long the body would be: it would be read as the response to the next request on the connection."""
+    assert len(product.request("GET", "/api/schema")[2]) > 65_536  # in more than one piece
+    parts = urlsplit(product.url)
+    with socket.create_connection((parts.hostname, parts.port), 30) as wire:
+        wire.sendall(f"HEAD /api/schema HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        wire.sendall(f"GET /health/live HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())  # the last on it
+        told = b"".join(iter(lambda: wire.recv(65536), b""))
+    replies = [reply[:15] for reply in told.split(b"\r\n\r\n")]
+    assert replies == [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b'{"status": "liv']
 
 
 @pytest.mark.parametrize("boundary", ["", "; boundary=", "; boundary=other", "; boundary=" + "x" * 300])

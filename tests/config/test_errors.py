@@ -103,6 +103,15 @@ def test_a_body_that_is_no_json_object_is_refused_in_our_own_words(
     told(Browser().post(path, body, content_type="application/json", headers=EXPRESS), 400, "INVALID_REQUEST", message)
 
 
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-8", ";charset=utf8"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_before_json_is_passed_over(db: None, charset: str, mark: bytes) -> None:
+    body = mark + '{"apiKey": "pk_live_\u00fc"}'.encode()
+    path, kind = "/api/widget/internal/validate-client", f"application/json{charset}"
+    response = Browser().post(path, body, content_type=kind, headers=EXPRESS)
+    assert (response.status_code, response.json()["valid"]) == (200, False)
+
+
 @pytest.mark.parametrize(
     "body",
     [

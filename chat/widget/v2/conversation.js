@@ -53,7 +53,7 @@ const conversation = (app, store) => {
     }
     if (!mine()) return
     stopper = null
-    store.keep({ running: null })
+    if (store.read().running?.key === saved.key) store.keep({ running: null }) // else it is another tab's
     finish(turn, tell)
   }
 
@@ -128,7 +128,7 @@ const conversation = (app, store) => {
   const restore = async () => {
     const saved = pending()
     const before = (await history()).filter((old) => old.traceId !== saved?.traceId)
-    app.turns = [...before, ...app.turns]
+    app.turns = [...before, ...app.turns.filter((turn) => !before.some((old) => old.traceId === turn.traceId))]
     if (saved && !busy()) return start(Object.assign(turnOf(saved.body.message, saved), { traceId: saved.traceId }))
     app.panel.fill()
   }
@@ -147,6 +147,7 @@ const conversation = (app, store) => {
 
   /** Erase what the service holds about this visitor, then what the browser holds. */
   const erase = async () => {
+    while (busy() && !app.token()) await sleep(0.3) // without one, what is being asked can't be erased
     const { id, token } = store.read()
     try {
       if (token) await app.call('/sessions/' + id, { method: 'DELETE' })

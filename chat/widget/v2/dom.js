@@ -4,8 +4,7 @@
  */
 const h = (tag, attributes, ...children) => {
   const node = document.createElement(tag)
-  for (const name in attributes) {
-    const value = attributes[name]
+  for (const [name, value] of Object.entries(attributes || {})) {
     if (name.startsWith('on')) node.addEventListener(name.slice(2), value)
     else if (value === true) node.setAttribute(name, '')
     else if (value !== false && value != null) node.setAttribute(name, value)

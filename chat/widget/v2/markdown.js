@@ -18,7 +18,7 @@ const INLINE = new RegExp(
     /(`{1,3})([^\n]{1,500}?)\2(?!`)/, // 3 code
     /(!?)\[([^[\]\n]{0,300})\]\(([^\s()]{0,2000}(?:\([^\s()]{0,200}\)[^\s()]{0,200})?)[^)\n]{0,200}\)/, // 5, 6 a link or (4) image
     /\[(\d{1,2}(?:, ?\d{1,2}){0,9})\]/, // 7 citation marks
-    /(?<!\w)(\*\*|__|[*_])(?![\s*_])([^\n]{0,999}?[^\s*_])\8(?!\w)/, // 9 bold or italic
+    /(?<!\w)(\*{1,3}|_{1,3})(?![\s*_])([^\n]{0,999}?[^\s*_])\8(?!\w)/, // 9 bold or italic
     /<?(https?:\/\/[^\s<>"`*\]]{1,2000})>?/, // 10 a bare address
     /<br ?\/?>|\n/,
   ]
@@ -27,19 +27,15 @@ const INLINE = new RegExp(
   'g',
 )
 
-/** The address when following it is harmless (web, mail, telephone), else null. Relative ones are the page's own. */
-const safeAddress = (text) => {
-  try {
-    const url = new URL(text, location.href)
-    return ['http:', 'https:', 'mailto:', 'tel:'].includes(url.protocol) ? url : null
-  } catch {
-    return null
-  }
-}
-
+/** A link where following the address is harmless (web, mail, telephone). Relative ones are the page's own. */
 const link = (address, children) => {
-  const url = safeAddress(address)
-  return url ? h('a', { href: url.href, rel: 'noopener nofollow', target: url.origin !== location.origin && '_blank' }, ...children) : h('span', null, ...children)
+  try {
+    const { protocol, origin, href } = new URL(address, location.href)
+    if (/^(https?|mailto|tel):$/.test(protocol)) return h('a', { href, rel: 'noopener nofollow', target: origin !== location.origin && '_blank' }, ...children)
+  } catch {
+    /* no address */
+  }
+  return h('span', null, ...children)
 }
 
 /** Text within a line as nodes; `cite(number)` makes the node of a citation mark. */
@@ -97,7 +93,14 @@ const blockEnd = (lines, at) => {
   if (QUOTE.test(first)) return past((line) => QUOTE.test(line))
   if (table) return past((line) => line.includes('|'))
   if (!ITEM.test(first)) return past((line) => line.trim() && !begins(lines, at))
-  return past((line) => (line.trim() ? /^\s/.test(line) || ITEM.test(line) || !begins(lines, at) : /^\s+\S/.test(lines[at + 1]) || ITEM.test(lines[at + 1])))
+  const [, indent, bullet] = ITEM.exec(first)
+  return past((line) => {
+    const next = line.trim() ? line : lines[at + 1]
+    const [, deep, sign] = ITEM.exec(next) || []
+    // Another list begins where numbers take turns with bullets, which are one character.
+    if (sign) return deep.length > indent.length + 1 || !sign[1] === !bullet[1]
+    return /^\s+\S/.test(next) || (line === next && !begins(lines, at))
+  })
 }
 
 /** One raw block as an element. */
@@ -128,14 +131,14 @@ const list = (lines, inside) => {
   return h(number >= 0 ? 'ol' : 'ul', { dir: 'auto', start: number > 1 && number }, ...items.map((item) => {
     const parts = inside(item)
     if (parts[0]?.tagName === 'P') parts[0] = h('span', null, ...parts[0].childNodes)
-    return h('li', { dir: 'auto' }, ...parts)
+    return h('li', null, ...parts)
   }))
 }
 
 const table = ([head, , ...rows], cite) => {
   const row = (line, tag) =>
-    h('tr', null, ...line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((cell) => h(tag, { dir: 'auto' }, ...inline(cell.trim(), cite))))
-  return h('div', { class: 'table', tabindex: 0 }, h('table', null, h('thead', null, row(head, 'th')), h('tbody', null, ...rows.map((line) => row(line, 'td')))))
+    h('tr', null, ...line.trim().replace(/^\||\|$/g, '').split(/(?<!\\)\|/).map((cell) => h(tag, null, ...inline(cell.trim(), cite))))
+  return h('div', { class: 'table', tabindex: 0 }, h('table', { dir: 'auto' }, h('thead', null, row(head, 'th')), h('tbody', null, ...rows.map((line) => row(line, 'td')))))
 }
 
 /** Text that is still growing, with the half-typed mark at its end left out and open code or bold closed. */

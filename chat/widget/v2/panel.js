@@ -56,8 +56,7 @@ const buildPanel = (app) => {
   // Escape closes the innermost thing that is open; Tab stays inside the dialog.
   node.addEventListener('keydown', (event) => {
     const veil = node.querySelector('.veil')
-    if (event.key === 'Escape') {
-      event.stopPropagation()
+    if (event.key === 'Escape' && !composing(event)) {
       if (veil) veil.querySelector('button').click()
       else if (menu.hidden) app.close()
       else showMenu(false)
@@ -94,17 +93,23 @@ const buildPanel = (app) => {
   }
   input.addEventListener('input', fit)
   input.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) submit(event)
+    if (event.key === 'Enter' && !event.shiftKey && !composing(event)) submit(event)
   })
   send.addEventListener('click', (event) => {
-    if (app.busy()) app.stop()
+    if (app.busy() && event.detail < 2) app.stop() // the second click of a double one is not meant for what it finds
     submit(event)
   })
 
   const idea = (text) => h('li', null, h('button', { class: 'pill', dir: 'auto', onclick: () => app.ask(text) }, text))
+  let atEnd = true
   const toEnd = () => {
     log.scrollTop = log.scrollHeight
   }
+  log.addEventListener('scroll', () => {
+    atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60
+  })
+  // What appears below it, the on-screen keyboard too, hides nothing of the end.
+  new ResizeObserver(() => atEnd && toEnd()).observe(log)
 
   return {
     node,
@@ -123,9 +128,8 @@ const buildPanel = (app) => {
     },
     /** Draw one turn's change; a visitor who has scrolled up is left there. */
     update: (turn) => {
-      const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60
       turn.view.update()
-      if (follow) toEnd()
+      if (atEnd) toEnd()
     },
     /** Show whether an answer is being written. */
     working: (busy) => {
@@ -145,9 +149,12 @@ const buildPanel = (app) => {
   }
 }
 
+/** Whether a key is the input method's own; Safari tells by the code alone of the one that ends a composition. */
+const composing = (event) => event.isComposing || event.keyCode === 229
+
 /** The avatar: a picture by its path on the page's own host (/logo.png), else a letter or two or an emoji. */
 const portrait = (avatar, name) =>
-  h('span', { class: 'avatar', 'aria-hidden': 'true' }, /^\/\w/.test(avatar) ? h('img', { alt: '', src: avatar }) : [...(avatar || name[0])].slice(0, 2).join(''))
+  h('span', { class: 'avatar', 'aria-hidden': 'true' }, /^\/\w/.test(avatar) ? h('img', { alt: '', src: location.origin + avatar }) : [...(avatar || name[0])].slice(0, 2).join(''))
 
 /** Tells a screen reader what has been written since the last call, up to the last finished sentence. */
 const reader = (say) => {

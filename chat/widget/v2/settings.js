@@ -29,10 +29,9 @@ const FORMS = {
 const settle = (...layers) => {
   const settings = { ...DEFAULTS }
   for (const layer of layers)
-    for (const name in DEFAULTS) {
+    for (const name of Object.keys(DEFAULTS)) {
       const value = layer?.[name]
-      const kind = (of) => (Array.isArray(of) ? 'list' : typeof of)
-      if (value != null && kind(value) === kind(DEFAULTS[name]) && (!FORMS[name] || FORMS[name].test(value))) settings[name] = value
+      if (value?.constructor === DEFAULTS[name].constructor && (!FORMS[name] || FORMS[name].test(value))) settings[name] = value
     }
   return settings
 }
@@ -60,7 +59,7 @@ const wording = (settings, locale, texts) => {
 
 /** What a visitor is told about a Failure. */
 const explain = ({ code, status, wait }, t) => {
-  if (code === 'RATE_LIMITED' || code === 'QUOTA_EXCEEDED') {
+  if (/RATE|QUOTA/.test(code)) {
     const minutes = Math.ceil(wait / 60)
     return t('busy', { when: minutes > 0 ? new Intl.RelativeTimeFormat(t.locale).format(minutes, 'minute') : t('later') })
   }

@@ -17,8 +17,8 @@ const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000
 /** The Failure that an error response describes; a proxy's own page counts by its status. */
 const refusal = async (response) => {
   const { error = {} } = await response.json().catch(() => ({}))
-  const wait = response.headers.get('Retry-After') || (Date.parse(error.details?.resetAt) - Date.now()) / 1000
-  return new Failure(error.code || (response.status === 429 ? 'RATE_LIMITED' : 'PROCESSING_ERROR'), error.message, response.status, wait)
+  const { status, headers } = response
+  return new Failure(error.code || (status === 429 ? 'RATE_LIMITED' : 'PROCESSING_ERROR'), error.message, status, headers.get('Retry-After'))
 }
 
 /** One frame of an event stream; `data:` lines are joined with newlines, as the standard says. */
@@ -132,9 +132,9 @@ const connect = (base, key) => {
       if (turn.traceId) {
         if (turn.cuts === PAUSES.length) throw new Failure('NETWORK')
         cut()
-        await sleep(PAUSES[turn.cuts++])
+        const pause = PAUSES[turn.cuts++]
         // Where the browser knows that it is offline, a minute's patience.
-        for (let i = 0; i < 120 && navigator.onLine === false && !stop.aborted; i++) await sleep(0.5)
+        for (let slept = 0; !stop.aborted && slept < (navigator.onLine === false ? 60 : pause); slept += 0.3) await sleep(0.3)
       } else turn.plain = true
     }
   }

@@ -59,7 +59,7 @@ const launch = (service, served, locale, texts) => {
     call: (path, more) => service.json(path, { ...more, headers: { 'X-Session-Token': token() } }),
     news: () => launcher.classList.toggle('news', !isOpen()),
     close: () => close(),
-    network: () => app.panel.notice(navigator.onLine === false ? app.t('offline') : ''),
+    network: () => app.panel?.notice(navigator.onLine === false ? app.t('offline') : ''),
   }
   Object.assign(app, conversation(app, store))
   const isOpen = () => app.panel && !app.panel.node.hidden
@@ -67,7 +67,7 @@ const launch = (service, served, locale, texts) => {
   const style = () => {
     const { primaryColor, theme, position, size, offsetX, offsetY } = app.settings
     const brand = contrast(primaryColor, WHITE) > 3 ? legibleOn(primaryColor, WHITE) : primaryColor
-    frame.className = `frame ${position} ${size} ${theme === 'dark' || (theme === 'auto' && dark.matches) ? 'dark' : ''}`
+    frame.className = `frame ${position} ${size} ${theme === 'auto' && dark.matches ? 'dark' : theme}`
     colours.replaceSync(
       `:host{--font:${getComputedStyle(document.body).fontFamily};--brand:${brand};--ink:${inkOn(brand)};--light:${legibleOn(brand, '#eef1f4')};--dark:${legibleOn(brand, '#262b31')};--x:${offsetX}px;--y:${offsetY}px}`,
     )
@@ -105,7 +105,7 @@ const launch = (service, served, locale, texts) => {
     app.panel.fill()
     app.panel.working(app.busy())
     app.network()
-    if (served.people) import(BASE + TEXTS_PATH + 'people.js').then((part) => part.people(app, served, locale, h, wording, root))
+    if (served.people) import(BASE + TEXTS_PATH + 'people.js').then((part) => part.people(app, served, locale, h, wording, root), warn)
   }
   const prepare = () => {
     if (app.panel) return
@@ -140,10 +140,14 @@ const launch = (service, served, locale, texts) => {
 
   const life = new AbortController()
   const watch = (target, name, listener) => target.addEventListener(name, listener, { signal: life.signal })
+  // The page's shortcuts, scrolling and traps of focus see only the host element, and would take these for their own.
+  for (const name of ['keydown', 'keyup', 'focusin', 'mousedown', 'paste', 'wheel', 'touchmove'])
+    frame.addEventListener(name, (event) => event.stopPropagation(), { passive: true })
   watch(dark, 'change', style)
   watch(full, 'change', keyboard)
-  watch(window, 'online', () => app.panel && app.network())
-  watch(window, 'offline', () => app.panel && app.network())
+  watch(window, 'pageshow', ({ persisted }) => persisted && app.panel && app.restore()) // gone back to, as it was then
+  watch(window, 'online', app.network)
+  watch(window, 'offline', app.network)
   watch(visualViewport, 'resize', keyboard)
   watch(visualViewport, 'scroll', keyboard)
   draw()
@@ -190,10 +194,12 @@ if (window.ChatConnect) warn('The chat is already on this page')
 else {
   const started = begin()
   const later = (name) => async (value) => (await started)?.[name](value)
-  const destroy = later('destroy')
   window.ChatConnect = {
     version: VERSION,
-    ...Object.fromEntries(['open', 'close', 'ask', 'configure'].map((name) => [name, later(name)])),
+    open: later('open'),
+    close: later('close'),
+    ask: later('ask'),
+    configure: later('configure'),
     /** Listen to ready, open, close, question, answer, error, feedback or erase; returns what stops listening. */
     on: (name, listener) => {
       const heard = (listeners[name] ||= new Set())
@@ -202,7 +208,7 @@ else {
     },
     destroy: () => {
       delete window.ChatConnect
-      return destroy()
+      return later('destroy')()
     },
   }
   started.then((widget) => widget && emit('ready'))
