@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -29,6 +30,8 @@ HYPHEN = "\ufffe"  # what PDFium gives for a hyphen at the end of a line, instea
 FONT_NAME = 128  # bytes of a font's name that are looked at
 _LEADER = re.compile(r"(?: ?\.){4,} ?")  # the dots of a table of contents
 CELL_GAP = 1.0  # times the height of letters; a space between words has a quarter of it
+SAMPLED_LETTERS = 20  # of a page, to see which way it is up
+QUARTER = math.pi / 2
 MAX_RECTANGLES = 60  # PDFium's boxes of one line; more are letters placed one by one
 _font_name = ctypes.create_string_buffer(FONT_NAME)  # one for all: a file is read by one thread
 _LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
@@ -95,9 +98,37 @@ def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
         textpage = page.get_textpage()
         characters += textpage.count_chars()
         _check(0, characters, limits)
+        if turns := _turns(textpage):
+            textpage.close()
+            _turn(page, turns)
+            page = document[index]
+            textpage = page.get_textpage()
         yield Page(page.get_height(), list(_lines(textpage)))
         textpage.close()
         page.close()
+
+
+def _turns(textpage: pypdfium2.PdfTextPage) -> int:
+    """How many quarter turns clockwise make most of the page's letters stand upright: a landscape page is one that a
+    viewer turns, and letters have their places as they lie on the paper."""
+    count = textpage.count_chars()
+    angles = [raw.FPDFText_GetCharAngle(textpage.raw, at) for at in range(0, count, count // SAMPLED_LETTERS + 1)]
+    turns = [-round(max(angle, 0.0) / QUARTER) % 4 for angle in angles]
+    return next((turn for turn in (1, 2, 3) if turns.count(turn) > len(turns) / 2), 0)
+
+
+def _turn(page: pypdfium2.PdfPage, turns: int) -> None:
+    """Turn what is on the page, and close it; loaded anew it is upright."""
+    left, bottom, right, top = page.get_bbox()
+    width, height = right - left, top - bottom
+    page.set_rotation(0)
+    for _ in range(turns):
+        raw.FPDFPage_TransFormWithClip(page, raw.FS_MATRIX(0, -1, 1, 0, -bottom, right), None)
+        left, bottom, right, top = 0, 0, height, width
+        width, height = height, width
+    page.set_mediabox(left, bottom, right, top)
+    page.set_cropbox(left, bottom, right, top)
+    page.close()
 
 
 def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:

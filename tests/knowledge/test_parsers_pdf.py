@@ -4,6 +4,7 @@ import io
 
 import pypdf
 import pytest
+from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from knowledge.parsers import ParseError
@@ -110,6 +111,31 @@ def test_a_table_is_read_by_rows_with_its_headers() -> None:
         ("Destination: Leeds; Charge: 2 pounds", "row"),
         ("Destination: Far away; Charge: 9 pounds", "row"),
     ]
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("shown", ["upright", "as it lies"])
+def test_a_page_that_is_turned_is_read_like_one_that_is_not(turn: int, shown: str) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica-Bold", 18)
+        canvas.drawString(72, 400, "Charges")
+        canvas.setFont("Helvetica", 11)
+        canvas.drawString(72, 370, "All charges are in euros, and there are none")
+        canvas.drawString(72, 356, "where you fetch the boots.")
+        for number, row in enumerate((("Country", "Days", "Charge"), ("France", "3", "5"), ("Spain", "4", "7"))):
+            for column, cell in enumerate(row):
+                canvas.drawString(72 + 120 * column, 320 - 16 * number, cell)
+
+    def turned(canvas: Canvas) -> None:
+        canvas.translate(*{90: (A4[0], 0), 180: A4, 270: (0, A4[1])}[turn])
+        canvas.rotate(turn)
+        draw(canvas)
+        if shown == "upright":
+            canvas.setPageRotation(turn)
+
+    upright = parse_bytes(draw_pdf(draw), "pdf")
+    assert upright.text.endswith("Country: Spain; Days: 4; Charge: 7")
+    assert parse_bytes(draw_pdf(turned), "pdf") == upright
 
 
 def test_a_sentence_goes_on_over_the_page() -> None:
