@@ -11,7 +11,7 @@ from itertools import pairwise
 import pypdfium2
 from pypdfium2 import raw
 
-from knowledge.parsers import pdf_layout
+from knowledge.parsers import pdf_forms, pdf_layout
 from knowledge.parsers.base import Limits, NoTextLayer, Parsed, ParseError
 from knowledge.parsers.pdf_layout import is_item
 from knowledge.parsers.pdf_shapes import Cell, Line, Page
@@ -87,6 +87,7 @@ def _check(pages: int, characters: int, limits: Limits) -> None:
 
 def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
     document = pypdfium2.PdfDocument(path)
+    pdf_forms.prepare(document)
     _check(len(document), 0, limits)
     characters = 0
     for index in range(len(document)):
@@ -98,14 +99,28 @@ def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
         textpage = page.get_textpage()
         characters += textpage.count_chars()
         _check(0, characters, limits)
-        if turns := _turns(textpage):
-            textpage.close()
-            _turn(page, turns)
-            page = document[index]
-            textpage = page.get_textpage()
-        yield Page(page.get_height(), list(_lines(textpage)))
+        yield _page(document, index, page, textpage)
+    if pdf_forms.is_portfolio(document, path, characters):
+        raise ParseError(pdf_forms.PORTFOLIO)
+
+
+def _page(
+    document: pypdfium2.PdfDocument, index: int, page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage
+) -> Page:
+    """The page's lines as it stands upright, with what is filled in; page and text are closed."""
+    typed = pdf_forms.typed(document, page)
+    if turns := _turns(textpage):
+        typed = [_turned(line, page.get_bbox(), turns) for line in typed]
+        _turn(page, turns)
         textpage.close()
         page.close()
+        page = document[index]
+        textpage = page.get_textpage()
+    lines = list(_lines(textpage))
+    height = page.get_height()
+    textpage.close()
+    page.close()
+    return Page(height, pdf_forms.filled_in(lines, typed) if typed else lines)
 
 
 def _turns(textpage: pypdfium2.PdfTextPage) -> int:
@@ -118,17 +133,23 @@ def _turns(textpage: pypdfium2.PdfTextPage) -> int:
 
 
 def _turn(page: pypdfium2.PdfPage, turns: int) -> None:
-    """Turn what is on the page, and close it; loaded anew it is upright."""
-    left, bottom, right, top = page.get_bbox()
-    width, height = right - left, top - bottom
+    """Turn what is on the page; loaded anew it is upright."""
+    box = page.get_bbox()
     page.set_rotation(0)
     for _ in range(turns):
-        raw.FPDFPage_TransFormWithClip(page, raw.FS_MATRIX(0, -1, 1, 0, -bottom, right), None)
-        left, bottom, right, top = 0, 0, height, width
-        width, height = height, width
-    page.set_mediabox(left, bottom, right, top)
-    page.set_cropbox(left, bottom, right, top)
-    page.close()
+        raw.FPDFPage_TransFormWithClip(page, raw.FS_MATRIX(0, -1, 1, 0, -box[1], box[2]), None)
+        box = (0, 0, box[3] - box[1], box[2] - box[0])
+    page.set_mediabox(*box)
+    page.set_cropbox(*box)
+
+
+def _turned(line: Line, box: tuple[float, float, float, float], turns: int) -> Line:
+    """The line at its place on a page of this box that was turned."""
+    for _ in range(turns):
+        left, bottom, right, top = line.bottom - box[1], box[2] - line.right, line.top - box[1], box[2] - line.left
+        line = line._replace(left=left, bottom=bottom, right=right, top=top)
+        box = (0, 0, box[3] - box[1], box[2] - box[0])
+    return line
 
 
 def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:
