@@ -97,7 +97,7 @@ class Reader:
         """The paragraph, then the text boxes anchored in it, then the notes it refers to."""
         if self.styles.is_contents(element):
             return
-        inline = Inline(self, hidden=self.styles.hides(value(element, "pPr", "pStyle")))
+        inline = Inline(self, hidden=self.styles.hide and self.styles.hides(value(element, "pPr", "pStyle")))
         inline.walk(element)
         text = (self.initial + "".join(inline.text)).strip()
         self.initial = ""
@@ -158,13 +158,6 @@ class Reader:
             if any(row):
                 rows.append(row)
         return rows
-
-    def is_hidden(self, properties: etree._Element, otherwise: bool) -> bool:
-        """Whether a run is; `otherwise`: whether its paragraph's style hides it."""
-        own = child(properties, "vanish")
-        if own is not None:
-            return is_on(own)
-        return self.styles.hides(value(properties, "rStyle")) or otherwise
 
     def flat(self, element: etree._Element) -> str:
         """All text under an element on one line: of a cell with whatever is nested in it, or of a note."""

@@ -8,7 +8,7 @@ from lxml import etree
 
 from knowledge.parsers.docx_math import linear
 from knowledge.parsers.docx_package import attribute, local
-from knowledge.parsers.docx_styles import child, value
+from knowledge.parsers.docx_styles import child, is_on
 from knowledge.parsers.symbols import readable, symbol
 
 if TYPE_CHECKING:
@@ -79,16 +79,21 @@ class Inline:
     def _run(self, run: etree._Element) -> None:
         """Text of one look. What is raised behind a figure stays so: 10³ is not 103."""
         properties = child(run, "rPr")
-        if properties is None:
-            if not self.hidden:
-                self.walk(run)
+        look = {local(each): each for each in properties} if properties is not None else {}
+        if (self.hidden or self.reader.styles.hide or "vanish" in look) and self._is_hidden(look):
             return
-        if self.reader.is_hidden(properties, self.hidden):
+        if "vertAlign" not in look or attribute(look["vertAlign"], "val") != "superscript":
+            self.walk(run)
             return
         first = len(self.text)
         self.walk(run)
-        if value(properties, "vertAlign") == "superscript" and "".join(self.text[:first])[-1:].isdigit():
+        if "".join(self.text[:first])[-1:].isdigit():
             self.text[first:] = [piece.translate(_RAISED) for piece in self.text[first:]]
+
+    def _is_hidden(self, look: dict[str, etree._Element]) -> bool:
+        if "vanish" in look:
+            return is_on(look["vanish"])
+        return self.hidden or ("rStyle" in look and self.reader.styles.hides(attribute(look["rStyle"], "val")))
 
     def _link(self, element: etree._Element) -> None:
         first = len(self.text)

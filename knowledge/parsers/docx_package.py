@@ -4,6 +4,7 @@ import posixpath
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
 from lxml import etree
@@ -19,7 +20,12 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplemente
 
 def local(element: etree._Element) -> str:
     """The element's name without its namespace: Transitional and Strict documents differ only in that."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+    return _local(element.tag)
+
+
+@lru_cache(maxsize=1024)  # a document has some fifty, and asks for them a hundred thousand times
+def _local(tag: object) -> str:
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def attribute(element: etree._Element, name: str) -> str | None:

@@ -47,11 +47,10 @@ class Styles:
 
         hiding = {key: child(style, "rPr", "vanish") for key, style in self._styles.items()}
         self._hiding = {key: is_on(vanish) for key, vanish in hiding.items() if vanish is not None}
+        self.hide = any(self._hiding.values())
 
     def hides(self, style_id: str | None) -> bool:
         """Whether text of this style is hidden."""
-        if not self._hiding:
-            return False
         styles = (attribute(style, "styleId") or "" for style in self._chain(style_id))
         return next((self._hiding[style] for style in styles if style in self._hiding), False)
 
