@@ -13,7 +13,7 @@ from lxml import etree
 
 from knowledge.parsers import docx_alternative, docx_drawings
 from knowledge.parsers.base import Limits, Parsed, ParseError
-from knowledge.parsers.csv import header_of, row_text
+from knowledge.parsers.csv import header_of, row_text, titles_of
 from knowledge.parsers.docx_inline import NOTES, SKIPPED, Inline, alternative
 from knowledge.parsers.docx_package import Package, attribute, local
 from knowledge.parsers.docx_styles import Numbering, Styles, child, is_on, number, value
@@ -125,16 +125,19 @@ class Reader:
         if any(len(list(_children(row, "tc"))) > 1 for row in grid):
             rows = self._rows(grid)
             if not any(len(cell) > LAYOUT_CELL for row in rows for cell in row):
-                yield from self._row_pieces(rows, bool(grid) and _is_on(grid[0], "trPr", "tblHeader"))
+                declared = _is_on(grid[0], "trPr", "tblHeader")
+                yield from _row_pieces(rows, declared, marked=self._is_marked(element, grid))
                 return
         for row in grid:
             for cell in _children(row, "tc"):
                 yield from self.blocks(cell)
 
-    def _row_pieces(self, rows: list[list[str]], declared: bool) -> Iterator[Piece]:
-        header = rows[0] if declared and len(rows) > 1 else header_of(rows) if rows else ()
-        for row in rows[1:] if declared and header else rows:
-            yield Piece("row", row_text(row, () if row is header else header))
+    def _is_marked(self, table: etree._Element, grid: list[etree._Element]) -> bool:
+        """Whether the first row looks unlike the second one, by itself or by the table's style."""
+        if self.styles.marks_first_row(value(table, "tblPr", "tblStyle")):
+            return True
+        looks = [_look(list(_children(row, "tc"))[-1:]) for row in grid[:2]]  # the first cell may name the row
+        return looks[:1] != looks[1:]
 
     def _rows(self, grid: list[etree._Element]) -> list[list[str]]:
         """Cells by column: one merged downwards has its text in each row, one merged sideways in its first column."""
@@ -162,6 +165,25 @@ class Reader:
     def flat(self, element: etree._Element) -> str:
         """All text under an element on one line: of a cell with whatever is nested in it, or of a note."""
         return " ".join(text for piece in self.blocks(element) if (text := one_line(piece.text)))
+
+
+def _row_pieces(rows: list[list[str]], declared: bool, *, marked: bool) -> Iterator[Piece]:
+    titles = 0 if declared else titles_of(rows)
+    yield from (Piece("row", row_text(row, ())) for row in rows[:titles])
+    rows = rows[titles:]
+    header = rows[0] if declared and len(rows) > 1 else header_of(rows, marked=marked) if rows else ()
+    for row in rows[1:] if declared and header else rows:
+        yield Piece("row", row_text(row, () if row is header else header))
+
+
+def _look(cells: list[etree._Element]) -> list[object]:
+    """What of a cell meets the eye: colour, style, bold letters."""
+    for cell in cells:
+        shade, paragraph = child(cell, "tcPr", "shd"), child(cell, "p")
+        fill = None if shade is None else attribute(shade, "fill")
+        bold = paragraph is not None and _is_on(paragraph, "r", "rPr", "b")
+        return [fill, paragraph is not None and value(paragraph, "pPr", "pStyle"), bold]
+    return []
 
 
 def _is_initial(paragraph: etree._Element) -> bool:

@@ -49,6 +49,11 @@ class Styles:
         self._hiding = {key: is_on(vanish) for key, vanish in hiding.items() if vanish is not None}
         self.hide = any(self._hiding.values())
 
+    def marks_first_row(self, style_id: str | None) -> bool:
+        """Whether a table's style gives its first row a look of its own."""
+        parts = (each for style in self._chain(style_id) for each in style if local(each) == "tblStylePr")
+        return any(attribute(part, "type") == "firstRow" for part in parts)
+
     def hides(self, style_id: str | None) -> bool:
         """Whether text of this style is hidden."""
         styles = (attribute(style, "styleId") or "" for style in self._chain(style_id))

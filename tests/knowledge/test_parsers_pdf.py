@@ -115,6 +115,20 @@ def test_a_table_is_read_by_rows_with_its_headers() -> None:
     ]
 
 
+@pytest.mark.parametrize("bold", [False, True])
+def test_two_columns_of_words_are_pairs_unless_their_first_row_is_bold(bold: bool) -> None:
+    def draw(canvas: Canvas) -> None:
+        for row, cells in enumerate((("Returns", "By post"), ("Contact", "By mail"), ("City", "Leeds"))):
+            canvas.setFont("Helvetica-Bold" if bold and not row else "Helvetica", 11)
+            for column, cell in enumerate(cells):
+                canvas.drawString(72 + 150 * column, 700 - 18 * row, cell)
+
+    rows = (
+        "Returns: Contact; By post: By mail\nReturns: City; By post: Leeds" if bold else "Contact; By mail\nCity; Leeds"
+    )
+    assert parse_bytes(draw_pdf(draw), "pdf").text == f"Returns; By post\n{rows}"
+
+
 @pytest.mark.parametrize("turn", [90, 180, 270])
 @pytest.mark.parametrize("shown", ["upright", "as it lies"])
 def test_a_page_that_is_turned_is_read_like_one_that_is_not(turn: int, shown: str) -> None:
