@@ -69,6 +69,43 @@ def test_markdown_is_structure() -> None:
     ]
 
 
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    parsed = parse_bytes(text.encode(), "txt")
+    return [(block.kind, parsed.text[block.start : block.end]) for block in parsed.blocks]
+
+
+def test_a_table_in_markdown_is_rows_with_their_headers() -> None:
+    table = "Charges:\n| Country | Charge |\n|:--------|-------:|\n| France | 5 \\| 7 |\n| Spain | |\nAll in euros.\n"
+    assert blocks_of(table) == [
+        ("paragraph", "Charges:"),
+        ("row", "Country; Charge"),
+        ("row", "Country: France; Charge: 5 | 7"),
+        ("row", "Country: Spain"),
+        ("paragraph", "All in euros."),
+    ]
+    assert blocks_of("Days | Charge\n--- | ---\n3 | 5\n") == [("row", "Days; Charge"), ("row", "Days: 3; Charge: 5")]
+    assert blocks_of("A | B\n--- | --- | ---\n") == [("paragraph", "A | B\n--- | --- | ---")]
+
+
+def test_code_ends_at_its_own_fence_and_keeps_its_indentation() -> None:
+    code = "````md\n```\n# none\n```\n````"
+    assert blocks_of(f"{code}\n# One\n") == [("paragraph", code), ("heading", "One")]
+    assert blocks_of("```\n~~~\n```\n# One\n") == [("paragraph", "```\n~~~\n```"), ("heading", "One")]
+    assert blocks_of("```npm install```\n\n# One\n") == [("paragraph", "```npm install```"), ("heading", "One")]
+    code = "```python\nif wet:\n    dry()  \n\n\treturn  'x'\n```"
+    assert blocks_of(code) == [("paragraph", "```python\nif wet:\n    dry()"), ("paragraph", "\treturn 'x'\n```")]
+
+
+def test_headings_of_restructuredtext_are_headings() -> None:
+    parsed = parse_bytes(b"======\nGuide\n======\n\nBoots\n~~~~~~~\n\nDry them.\n\n---\ntitle: Hats\n---\n", "txt")
+    assert [(parsed.text[b.start : b.end], b.kind, b.heading_path) for b in parsed.blocks] == [
+        ("Guide", "heading", ("Guide",)),
+        ("Boots", "heading", ("Guide", "Boots")),
+        ("Dry them.", "paragraph", ("Guide", "Boots")),
+        ("---\ntitle: Hats\n---", "paragraph", ("Guide", "Boots")),
+    ]
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\n \n", b"\0\0", "\ufeff\u200b".encode()])
 def test_a_file_without_text_is_told(data: bytes) -> None:
     with pytest.raises(ParseError, match="holds no text"):
