@@ -45,10 +45,29 @@ def test_utf8_with_a_few_broken_bytes_is_still_utf8() -> None:
         ("iso2022_kr", "부츠는 육십 일 이내에 반품할 수 있습니다."),
         ("cp1252", "El precio medio de la vivienda es de 2212 EUR/m2, según datos de la Sociedad de Tasación."),
         ("mac-roman", "The driver’s name was not found in the list of names."),
+        ("cp1252", "Prix: 25 €"),
+        ("iso-8859-15", "Prix: 25 €"),
+        ("iso-8859-3", "Vi povas redoni ĉiujn ŝuojn kaj ĝaketojn. La reveno estas senpaga, skribu ankoraŭ hodiaŭ."),
+        ("iso-8859-3", "Ir-ritorn huwa bla ħlas, anke jekk il-kaxxa nfetħet. Ċempel bejn id-disgħa u l-ħamsa."),
     ],
 )
 def test_short_texts_are_not_taken_for_another_script(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == text
+
+
+def test_vietnamese_in_its_own_encoding_is_read() -> None:
+    """cp1258 has some letters whole, others with an accent behind them."""
+    text = "Bạn có thể trả lại giày trong vòng sáu mươi ngày. Việc trả hàng là miễn phí."
+    data = b"".join(
+        letter.encode("cp1258", "ignore") or _with_accent_behind(letter).encode("cp1258") for letter in text
+    )
+    assert unicodedata.normalize("NFC", decode(data)) == text
+
+
+def _with_accent_behind(letter: str) -> str:
+    parts = unicodedata.normalize("NFD", letter)
+    accent = next(part for part in parts if part in "\u0300\u0301\u0303\u0309\u0323")
+    return unicodedata.normalize("NFC", parts.replace(accent, "")) + accent
 
 
 def test_markdown_is_structure() -> None:
