@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ DELIMITERS = ",;\t|"
 SAMPLE_ROWS = 50
 SAMPLE_CHARACTERS = 65536
 MAX_HEADER = 80  # characters of a cell that may name a column
+_SENTENCE = re.compile(r"(?:\S+\s+){2,}\w{4,}[.!]$")  # "Within sixty days.", not "No. of pcs."
 MAX_TITLES = 5  # rows above a table; more of one cell each are a list
 
 
@@ -26,7 +28,7 @@ def read(path: str, limits: Limits) -> Parsed:
     if not sample:
         raise ParseError("The file holds no rows.")
     builder = TextBuilder(limits)
-    titles = _titles(sample)
+    titles = titles_of(sample)
     for row in sample[:titles]:
         builder.add(row_text(row, ()))
     sample = sample[titles:]
@@ -40,7 +42,7 @@ def read(path: str, limits: Limits) -> Parsed:
     return builder.parsed()
 
 
-def _titles(rows: Sequence[Sequence[str]]) -> int:
+def titles_of(rows: Sequence[Sequence[str]]) -> int:
     """How many rows stand above the table: with one cell each, where the next one has several."""
     above = len(list(itertools.takewhile(lambda row: sum(map(bool, row)) == 1, rows)))
     return above if above < len(rows) and above <= MAX_TITLES else 0
@@ -52,14 +54,53 @@ def row_text(row: Sequence[str], header: Sequence[str]) -> str:
     return "; ".join(f"{name}: {value}" if name else value for name, value in zip(names, row, strict=False) if value)
 
 
-def header_of(rows: Sequence[Sequence[str]]) -> Sequence[str]:
-    """The first row if it names columns: several short, different words with no figures, over other rows."""
-    first = [cell for cell in rows[0] if cell]
-    if len(rows) < 2 or not first or len(first) < len(rows[0]) - 1:
+def header_of(rows: Sequence[Sequence[str]], *, marked: bool = True) -> Sequence[str]:
+    """The first row if it names columns: short words, over other rows that do not have them again.
+
+    Where it is not `marked` by its look, two columns of words are taken for pairs ("Phone", "by appointment").
+    """
+    names, below = rows[0], [row for row in rows[1:SAMPLE_ROWS] if list(row) != list(rows[0])]
+    first = [name for name in names if name]
+    used = sum(1 for column in itertools.zip_longest(*rows[:SAMPLE_ROWS], fillvalue="") if any(column))
+    if len(rows) < 2 or not first or len(first) < used - 1 or 2 * len(set(first)) <= len(first) > 1:
         return ()
-    if len(set(first)) < len(first) or any(len(cell) > MAX_HEADER or _is_figure(cell) for cell in first):
+    if any(len(name) > MAX_HEADER or _SENTENCE.search(name) for name in first):
         return ()
-    return rows[0]
+    if any(name and name == value for row in below for name, value in zip(names, row, strict=False)):
+        return ()
+    if any(map(_is_figure, first)) and not (_are_years(names) or (_is_scale(names) and not all(map(_is_scale, below)))):
+        return ()
+    if not marked and used == 2 and not any(_counts(names, below, column) for column in range(len(names))):
+        return ()
+    return names
+
+
+def _counts(names: Sequence[str], below: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether a column has figures in every row, and none in its name."""
+    values = [row[column] for row in below if len(row) > column and row[column]]
+    has_figures = [any(map(str.isdigit, text)) for text in (names[column], *values)]
+    return bool(values) and not has_figures[0] and all(has_figures[1:])
+
+
+def _is_scale(row: Sequence[str]) -> bool:
+    """Whether three or more figures in equal steps stand behind a word or nothing: sizes, hours."""
+    figures = _figures(row)
+    steps = {after - before for before, after in itertools.pairwise(figures)}
+    return len(figures) > 2 and len(steps) == 1 and 0 not in steps
+
+
+def _are_years(row: Sequence[str]) -> bool:
+    """Whether years, one after the other, stand behind a word or nothing."""
+    figures = _figures(row)
+    steps = {after - before for before, after in itertools.pairwise(figures)}
+    return steps in ({1}, {-1}) and all(1900 < year < 2100 for year in figures)
+
+
+def _figures(row: Sequence[str]) -> list[int]:
+    """The digits of all cells but the first; none where that is a figure too."""
+    if row[0] and _is_figure(row[0]):
+        return []
+    return [int(digits[:9]) for cell in row[1:] if (digits := "".join(filter(str.isdecimal, cell)))]
 
 
 def _is_figure(cell: str) -> bool:

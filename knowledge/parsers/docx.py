@@ -1,25 +1,30 @@
 """DOCX: the body in document order, by a walk over the XML of our own.
 
-Kept: headings, lists, tables as rows, footnotes, content controls, text boxes, tracked insertions.
+Kept: headings, lists, tables as rows, footnotes, content controls, text boxes, tracked insertions, formulas, SmartArt,
+charts, the addresses of links, and documents that are taken in whole.
 Left out: tracked deletions, comments, hidden text, field codes, tables of contents, page headers and footers.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
 
+from knowledge.parsers import docx_alternative, docx_drawings
 from knowledge.parsers.base import Limits, Parsed, ParseError
-from knowledge.parsers.csv import header_of, row_text
+from knowledge.parsers.csv import header_of, row_text, titles_of
+from knowledge.parsers.docx_inline import NOTES, SKIPPED, Inline, alternative
 from knowledge.parsers.docx_package import Package, attribute, local
-from knowledge.parsers.docx_styles import Numbering, Styles, child, number, value
+from knowledge.parsers.docx_styles import Numbering, Styles, child, is_on, number, value
 from knowledge.parsers.text import TextBuilder, one_line
 
 MAX_COLUMNS = 200
 LAYOUT_CELL = 1500  # characters; a table with a larger cell lays out text, it has no columns to name
-_SKIPPED = {"del", "moveFrom", "delText", "instrText", "delInstrText", "rPr", "pPr", "rt", "sdtPr", "sdtEndPr", "tblPr"}
-_CHARACTERS = {"tab": " ", "ptab": " ", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
-_NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
+MAX_TAKEN_IN = 100  # documents within the document
+_PLAIN = (".txt", ".text")
+_PAGES = (".htm", ".html", ".xhtml", ".mht", ".mhtml")
+_WORD = (".docx", ".docm", ".dotx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,8 @@ class Piece:
 
 def read(path: str, limits: Limits) -> Parsed:
     with Package(path) as package:
-        reader = _Reader(package, limits)
         builder = TextBuilder(limits)
-        for piece in reader.blocks(package.main()):  # its body, of which some programs write several
+        for piece in Reader(package, limits).pieces():
             if piece.kind == "heading":
                 builder.heading(piece.text, piece.level)
             else:
@@ -45,14 +49,20 @@ def read(path: str, limits: Limits) -> Parsed:
     return builder.parsed()
 
 
-class _Reader:
-    def __init__(self, package: Package, limits: Limits):
+class Reader:
+    def __init__(self, package: Package, limits: Limits, *, taken_in: bool = False):
+        self.package = package
         self.limits = limits
+        self.may_take_in = 0 if taken_in else MAX_TAKEN_IN
+        self.initial = ""
         self.rows = 0
         self.styles = Styles(package.related("styles"))
         self.numbering = Numbering(package.related("numbering"))
-        self.notes = {kind: _by_id(package.related(kind)) for kind in _NOTES.values()}
+        self.notes = {kind: _by_id(package.related(kind)) for kind in NOTES.values()}
         self.noted = 0
+
+    def pieces(self) -> Iterator[Piece]:
+        return self.blocks(self.package.main())  # its body, of which some programs write several
 
     def blocks(self, parent: etree._Element) -> Iterator[Piece]:
         """The blocks under an element, in document order."""
@@ -63,17 +73,37 @@ class _Reader:
             elif name == "tbl":
                 yield from self.table(element)
             elif name == "AlternateContent":
-                yield from self.blocks(_alternative(element))
-            elif name and name not in _SKIPPED:
+                yield from self.blocks(alternative(element))
+            elif name == "altChunk":
+                yield from self.taken_in(element)
+            elif name and name not in SKIPPED:
                 yield from self.blocks(element)
+
+    def taken_in(self, element: etree._Element) -> Iterator[Piece]:
+        """A document within this one, though none within that."""
+        if not self.may_take_in:
+            return
+        self.may_take_in -= 1
+        name, data = self.package.part(element)
+        if name.lower().endswith(_PLAIN):
+            yield from (Piece("paragraph", text) for text in docx_alternative.text_lines(data))
+        elif name.lower().endswith(_PAGES):
+            yield from (Piece(*block) for block in docx_alternative.page_blocks(data))
+        elif name.lower().endswith(_WORD):
+            with Package(io.BytesIO(data)) as package:
+                yield from Reader(package, self.limits, taken_in=True).pieces()
 
     def paragraph(self, element: etree._Element) -> Iterator[Piece]:
         """The paragraph, then the text boxes anchored in it, then the notes it refers to."""
         if self.styles.is_contents(element):
             return
-        inline = _Inline(self)
+        inline = Inline(self, hidden=self.styles.hide and self.styles.hides(value(element, "pPr", "pStyle")))
         inline.walk(element)
-        text = "".join(inline.text).strip()
+        text = (self.initial + "".join(inline.text)).strip()
+        self.initial = ""
+        if _is_initial(element):
+            self.initial = text
+            return
         if text:
             level = self.styles.level(element)
             label = self.numbering.label(self.styles.properties(element))
@@ -84,6 +114,8 @@ class _Reader:
                 yield Piece("heading", text if label == "-" else labelled, level)
         for box in inline.boxes:
             yield from self.blocks(box)
+        for drawing in inline.drawings:
+            yield from (Piece(kind, text) for kind, text in docx_drawings.lines(self.package, drawing))
         for mark, note in inline.notes:
             yield Piece("footnote", f"[{mark}] {self.flat(note)}")
 
@@ -93,16 +125,19 @@ class _Reader:
         if any(len(list(_children(row, "tc"))) > 1 for row in grid):
             rows = self._rows(grid)
             if not any(len(cell) > LAYOUT_CELL for row in rows for cell in row):
-                yield from self._row_pieces(rows, bool(grid) and _is_on(grid[0], "trPr", "tblHeader"))
+                declared = _is_on(grid[0], "trPr", "tblHeader")
+                yield from _row_pieces(rows, declared, marked=self._is_marked(element, grid))
                 return
         for row in grid:
             for cell in _children(row, "tc"):
                 yield from self.blocks(cell)
 
-    def _row_pieces(self, rows: list[list[str]], declared: bool) -> Iterator[Piece]:
-        header = rows[0] if declared and len(rows) > 1 else header_of(rows) if rows else ()
-        for row in rows[1:] if declared and header else rows:
-            yield Piece("row", row_text(row, () if row is header else header))
+    def _is_marked(self, table: etree._Element, grid: list[etree._Element]) -> bool:
+        """Whether the first row looks unlike the second one, by itself or by the table's style."""
+        if self.styles.marks_first_row(value(table, "tblPr", "tblStyle")):
+            return True
+        looks = [_look(list(_children(row, "tc"))[-1:]) for row in grid[:2]]  # the first cell may name the row
+        return looks[:1] != looks[1:]
 
     def _rows(self, grid: list[etree._Element]) -> list[list[str]]:
         """Cells by column: one merged downwards has its text in each row, one merged sideways in its first column."""
@@ -132,51 +167,35 @@ class _Reader:
         return " ".join(text for piece in self.blocks(element) if (text := one_line(piece.text)))
 
 
-class _Inline:
-    """The text of one paragraph, and what hangs on it."""
+def _row_pieces(rows: list[list[str]], declared: bool, *, marked: bool) -> Iterator[Piece]:
+    titles = 0 if declared else titles_of(rows)
+    yield from (Piece("row", row_text(row, ())) for row in rows[:titles])
+    rows = rows[titles:]
+    header = rows[0] if declared and len(rows) > 1 else header_of(rows, marked=marked) if rows else ()
+    for row in rows[1:] if declared and header else rows:
+        yield Piece("row", row_text(row, () if row is header else header))
 
-    def __init__(self, reader: _Reader):
-        self.reader = reader
-        self.text: list[str] = []
-        self.boxes: list[etree._Element] = []
-        self.notes: list[tuple[int, etree._Element]] = []
 
-    def walk(self, parent: etree._Element) -> None:
-        for element in parent:
-            name = local(element)
-            if name == "t":
-                self.text.append(element.text or "")
-            elif name in _CHARACTERS:
-                self.text.append(_CHARACTERS[name])
-            elif name == "txbxContent":
-                self.boxes.append(element)
-            elif name in _NOTES:
-                self._note(element, _NOTES[name])
-            elif name == "AlternateContent":
-                self.walk(_alternative(element))
-            elif name and name not in _SKIPPED and not (name == "r" and _is_on(element, "rPr", "vanish")):
-                self.walk(element)
+def _look(cells: list[etree._Element]) -> list[object]:
+    """What of a cell meets the eye: colour, style, bold letters."""
+    for cell in cells:
+        shade, paragraph = child(cell, "tcPr", "shd"), child(cell, "p")
+        fill = None if shade is None else attribute(shade, "fill")
+        bold = paragraph is not None and _is_on(paragraph, "r", "rPr", "b")
+        return [fill, paragraph is not None and value(paragraph, "pPr", "pStyle"), bold]
+    return []
 
-    def _note(self, element: etree._Element, kind: str) -> None:
-        note = self.reader.notes[kind].pop(attribute(element, "id"), None)  # once, or it might refer to itself
-        if note is not None:
-            self.reader.noted += 1
-            self.text.append(f" [{self.reader.noted}]")
-            self.notes.append((self.reader.noted, note))
+
+def _is_initial(paragraph: etree._Element) -> bool:
+    """Whether it is the first letter of the next paragraph, set large."""
+    frame = child(paragraph, "pPr", "framePr")
+    return frame is not None and attribute(frame, "dropCap") in ("drop", "margin")
 
 
 def _by_id(root: etree._Element | None) -> dict[str | None, etree._Element]:
     """Notes that are text; the separators that Word keeps among them are not."""
     notes = root if root is not None else ()
     return {attribute(note, "id"): note for note in notes if attribute(note, "type") in (None, "normal")}
-
-
-def _alternative(element: etree._Element) -> etree._Element:
-    """Of content given in several ways, the first that has text: a text box is given as a new and an old drawing."""
-    for option in element:
-        if any(local(each) == "t" and each.text for each in option.iter()):
-            return option
-    return element[0] if len(element) else element
 
 
 def _children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
@@ -190,4 +209,4 @@ def _children(parent: etree._Element, name: str) -> Iterator[etree._Element]:
 
 def _is_on(element: etree._Element, *names: str) -> bool:
     found = child(element, *names)
-    return found is not None and attribute(found, "val") not in ("0", "false", "off")
+    return found is not None and is_on(found)

@@ -33,12 +33,31 @@ def number(text: str | None, default: int = 0) -> int:
     return min(int(text), MAX_NUMBER) if text and text.isascii() and text.isdigit() and len(text) < 10 else default
 
 
+def is_on(element: etree._Element) -> bool:
+    """Whether a property that is there is not turned off."""
+    return attribute(element, "val") not in ("0", "false", "off")
+
+
 class Styles:
     """Paragraph styles by id, each with its ancestors' properties."""
 
     def __init__(self, root: etree._Element | None):
         styles = [style for style in (root if root is not None else ()) if local(style) == "style"]
         self._styles = {attribute(style, "styleId") or "": style for style in styles}
+
+        hiding = {key: child(style, "rPr", "vanish") for key, style in self._styles.items()}
+        self._hiding = {key: is_on(vanish) for key, vanish in hiding.items() if vanish is not None}
+        self.hide = any(self._hiding.values())
+
+    def marks_first_row(self, style_id: str | None) -> bool:
+        """Whether a table's style gives its first row a look of its own."""
+        parts = (each for style in self._chain(style_id) for each in style if local(each) == "tblStylePr")
+        return any(attribute(part, "type") == "firstRow" for part in parts)
+
+    def hides(self, style_id: str | None) -> bool:
+        """Whether text of this style is hidden."""
+        styles = (attribute(style, "styleId") or "" for style in self._chain(style_id))
+        return next((self._hiding[style] for style in styles if style in self._hiding), False)
 
     def properties(self, paragraph: etree._Element) -> list[etree._Element]:
         """The paragraph's own properties, then those of its style and the styles that is based on."""

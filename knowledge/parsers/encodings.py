@@ -19,7 +19,13 @@ SAMPLE = 65536
 _ASCII = bytes(range(0x80))
 _WITHIN_CHARACTERS = bytes(range(0x30, 256))  # the bytes that may be a part of a character of several
 GOOD_TO_BAD = 10  # so many characters of UTF-8 for each byte that is none: other encodings hardly ever make one
-_ALONE_IN_A_WORD = re.compile("(?<=[A-Za-z])[\u2e80-\uffef](?![\u2e80-\uffef])")
+# One Chinese character at a Latin letter, or one letter of another alphabet by itself.
+_ALONE_IN_A_WORD = re.compile(
+    "(?<=[A-Za-z])[\u2e80-\uffef](?![\u2e80-\uffef])|(?<![\u2e80-\uffef])[\u2e80-\uffef](?=[a-z])"
+    "|(?<![\u0250-\u1cff])[\u0250-\u1cff](?![\u0250-\u1cff])"
+)
+_WIDE = ["utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le"]
+_PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n"
 
 
 def decode(data: bytes) -> str:
@@ -48,7 +54,8 @@ def _damaged_utf8(data: bytes) -> str | None:
 
 def _narrow_encoding(data: bytes) -> str:
     for sample in _samples(data):
-        best = from_bytes(sample).best()
+        plain = len(sample.translate(None, _PRINTED)) < 0.2 * len(sample)
+        best = from_bytes(sample, cp_exclusion=_WIDE if plain else None).best()
         if best is not None and not _is_latin(str(best)):
             return best.encoding
     return latin_encoding(data[:SAMPLE])
@@ -66,7 +73,7 @@ def _samples(data: bytes) -> list[bytes]:
 def _is_latin(text: str) -> bool:
     """Whether most letters beyond ASCII are Latin; their code points are below those of all other scripts.
 
-    A Chinese character is not, but one by itself in a word of Latin letters is one or two of those, misread.
+    Others are not, but one by itself among Latin letters is one or two of those, misread.
     """
     letters = [character for character in text if character > "\x7f" and character.isalpha()]
     latin = sum(character < "\u0250" for character in letters) + len(_ALONE_IN_A_WORD.findall(text))

@@ -4,6 +4,7 @@ charset-normalizer tells scripts apart well, but takes "été" in Windows-1252 f
 """
 
 import re
+import unicodedata
 from collections import Counter
 
 # The letters beyond a to z of each language.
@@ -31,11 +32,17 @@ ALPHABETS = tuple(
             "äõöüšž",  # Estonian
             "āčēģīķļņšūž",  # Latvian
             "ąčęėįšųūž",  # Lithuanian
+            "àèìòùċġħż",  # Maltese
+            "ĉĝĥĵŝŭ",  # Esperanto
+            "àáảãạăằắẳẵặâầấẩẫậđèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵ",  # Vietnamese
         ),
     )
 )
 # In the order in which a tie is decided.
-ENCODINGS = ("cp1252", "cp1250", "iso-8859-2", "cp1254", "cp1257", "iso-8859-15", "iso-8859-16", "mac-roman", "cp850")
+ENCODINGS = (
+    *("cp1252", "cp1250", "iso-8859-2", "cp1254", "cp1257", "iso-8859-15", "iso-8859-16", "mac-roman", "cp850"),
+    *("iso-8859-3", "cp1258"),
+)
 PUNCTUATION = set("“”„‚‘’–—…«»°€£§©®™·•¿¡\xa0´×½")
 _CAPITALS = "".join(letter for letter in map(chr, range(0xC0, 0x250)) if letter.isupper())
 _MISPLACED = re.compile(f"[a-zß-ÿ][{_CAPITALS}]|[^\\W\\d_][«»°€£§©®™•¿¡¾¼½¹²³][^\\W\\d_]")
@@ -50,7 +57,7 @@ def latin_encoding(sample: bytes) -> str:
 def _plausibility(sample: bytes, encoding: str) -> float:
     """The share of the letters beyond ASCII that one language explains, less those that stand where none would."""
     try:
-        text = sample.decode(encoding)
+        text = unicodedata.normalize("NFC", sample.decode(encoding))  # cp1258 has accents of their own
     except UnicodeDecodeError:
         return float("-inf")
     counts = Counter(_BEYOND_ASCII.findall(text))

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -10,7 +11,7 @@ from itertools import pairwise
 import pypdfium2
 from pypdfium2 import raw
 
-from knowledge.parsers import pdf_layout
+from knowledge.parsers import pdf_forms, pdf_layout
 from knowledge.parsers.base import Limits, NoTextLayer, Parsed, ParseError
 from knowledge.parsers.pdf_layout import is_item
 from knowledge.parsers.pdf_shapes import Cell, Line, Page
@@ -29,6 +30,8 @@ HYPHEN = "\ufffe"  # what PDFium gives for a hyphen at the end of a line, instea
 FONT_NAME = 128  # bytes of a font's name that are looked at
 _LEADER = re.compile(r"(?: ?\.){4,} ?")  # the dots of a table of contents
 CELL_GAP = 1.0  # times the height of letters; a space between words has a quarter of it
+SAMPLED_LETTERS = 20  # of a page, to see which way it is up
+QUARTER = math.pi / 2
 MAX_RECTANGLES = 60  # PDFium's boxes of one line; more are letters placed one by one
 _font_name = ctypes.create_string_buffer(FONT_NAME)  # one for all: a file is read by one thread
 _LINE = re.compile(f"([^\r\n{HYPHEN}]+)({HYPHEN}?)")
@@ -84,6 +87,7 @@ def _check(pages: int, characters: int, limits: Limits) -> None:
 
 def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
     document = pypdfium2.PdfDocument(path)
+    pdf_forms.prepare(document)
     _check(len(document), 0, limits)
     characters = 0
     for index in range(len(document)):
@@ -95,9 +99,57 @@ def _pages_by_pdfium(path: str, limits: Limits) -> Iterator[Page]:
         textpage = page.get_textpage()
         characters += textpage.count_chars()
         _check(0, characters, limits)
-        yield Page(page.get_height(), list(_lines(textpage)))
+        yield _page(document, index, page, textpage)
+    if pdf_forms.is_portfolio(document, path, characters):
+        raise ParseError(pdf_forms.PORTFOLIO)
+
+
+def _page(
+    document: pypdfium2.PdfDocument, index: int, page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage
+) -> Page:
+    """The page's lines as it stands upright, with what is filled in; page and text are closed."""
+    typed = pdf_forms.typed(document, page)
+    if turns := _turns(textpage):
+        typed = [_turned(line, page.get_bbox(), turns) for line in typed]
+        _turn(page, turns)
         textpage.close()
         page.close()
+        page = document[index]
+        textpage = page.get_textpage()
+    lines = list(_lines(textpage))
+    height = page.get_height()
+    textpage.close()
+    page.close()
+    return Page(height, pdf_forms.filled_in(lines, typed) if typed else lines)
+
+
+def _turns(textpage: pypdfium2.PdfTextPage) -> int:
+    """How many quarter turns clockwise make most of the page's letters stand upright: a landscape page is one that a
+    viewer turns, and letters have their places as they lie on the paper."""
+    count = textpage.count_chars()
+    angles = [raw.FPDFText_GetCharAngle(textpage.raw, at) for at in range(0, count, count // SAMPLED_LETTERS + 1)]
+    turns = [-round(max(angle, 0.0) / QUARTER) % 4 for angle in angles]
+    return next((turn for turn in (1, 2, 3) if turns.count(turn) > len(turns) / 2), 0)
+
+
+def _turn(page: pypdfium2.PdfPage, turns: int) -> None:
+    """Turn what is on the page; loaded anew it is upright."""
+    box = page.get_bbox()
+    page.set_rotation(0)
+    for _ in range(turns):
+        raw.FPDFPage_TransFormWithClip(page, raw.FS_MATRIX(0, -1, 1, 0, -box[1], box[2]), None)
+        box = (0, 0, box[3] - box[1], box[2] - box[0])
+    page.set_mediabox(*box)
+    page.set_cropbox(*box)
+
+
+def _turned(line: Line, box: tuple[float, float, float, float], turns: int) -> Line:
+    """The line at its place on a page of this box that was turned."""
+    for _ in range(turns):
+        left, bottom, right, top = line.bottom - box[1], box[2] - line.right, line.top - box[1], box[2] - line.left
+        line = line._replace(left=left, bottom=bottom, right=right, top=top)
+        box = (0, 0, box[3] - box[1], box[2] - box[0])
+    return line
 
 
 def _lines(textpage: pypdfium2.PdfTextPage) -> Iterator[Line]:

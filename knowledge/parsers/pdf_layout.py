@@ -39,7 +39,7 @@ def build(pages: Sequence[Page], builder: TextBuilder) -> None:
     for number, body in enumerate(bodies, 1):
         for group in in_reading_order(list(_tables_and_text(body, style))):
             if group.rows:
-                _add_table(group.rows, builder, number)
+                _add_table(group, builder, number)
                 previous = None
                 continue
             level = style.level(group)
@@ -84,8 +84,10 @@ def _part(line: Line, cell: Cell) -> Line:
     return Line(cell.text, cell.left, line.bottom, cell.right, line.top, line.bold, False)
 
 
-def _add_table(rows: list[list[str]], builder: TextBuilder, page: int) -> None:
-    header = header_of(rows) if len({len(row) for row in rows}) == 1 else ()
+def _add_table(group: Group, builder: TextBuilder, page: int) -> None:
+    rows = group.rows
+    marked = group.lines[0].bold and not group.lines[1].bold
+    header = header_of(rows, marked=marked) if len({len(row) for row in rows}) == 1 else ()
     for row in rows:
         builder.add(row_text(row, () if row is header else header), "row", page)
 

@@ -14,16 +14,22 @@ _UNWANTED = re.compile(
 )
 _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _AROUND_NEWLINE = re.compile(" ?\n ?")
+_INNER_SPACES = re.compile("(?<=\\S)[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+_BEFORE_NEWLINE = re.compile("[ \t]+\n")
 _BLANK_LINES = re.compile("\n{3,}")
 _UNTIDY = ("  ", " \n", "\n ", "\n\n\n")
 _PRINTABLE_UNWANTED = re.compile("[\u034f\U000e0100-\U000e01ef]")
 
 
-def clean(text: str) -> str:
-    """NFC, newlines as "\\n", no invisible characters, runs of spaces as one, no space at a line's ends."""
+def clean(text: str, *, indented: bool = False) -> str:
+    """NFC, newlines as "\\n", no invisible characters, runs of spaces as one, no space at a line's ends.
+
+    With `indented`, spaces at the beginning of lines stay.
+    """
     if not _is_tidy(text):
-        text = _tidied(text)
-    return unicodedata.normalize("NFC", text).strip()
+        text = _tidied(text, indented=indented)
+    text = unicodedata.normalize("NFC", text)
+    return text.lstrip("\n").rstrip() if indented else text.strip()
 
 
 def _is_tidy(text: str) -> bool:
@@ -34,11 +40,13 @@ def _is_tidy(text: str) -> bool:
     return text.isascii() or not _PRINTABLE_UNWANTED.search(text)
 
 
-def _tidied(text: str) -> str:
+def _tidied(text: str, *, indented: bool = False) -> str:
     text = _NEWLINES.sub("\n", text)
     text = _UNWANTED.sub("", text)
-    text = _SPACES.sub(" ", text)
-    text = _AROUND_NEWLINE.sub("\n", text)
+    if indented:
+        text = _BEFORE_NEWLINE.sub("\n", _INNER_SPACES.sub(" ", text))
+    else:
+        text = _AROUND_NEWLINE.sub("\n", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n\n", text)
 
 
@@ -57,9 +65,17 @@ class TextBuilder:
         self._blocks: list[Block] = []
         self._headings: list[tuple[int, str]] = []
 
-    def add(self, text: str, kind: str = "paragraph", page: int | None = None, separator: str | None = None) -> None:
+    def add(
+        self,
+        text: str,
+        kind: str = "paragraph",
+        page: int | None = None,
+        separator: str | None = None,
+        *,
+        indented: bool = False,
+    ) -> None:
         """Append a block. Rows, items and notes follow their like on the next line, others after a blank one."""
-        text = clean(text)
+        text = clean(text, indented=indented)
         if not text:
             return
         if self._blocks:

@@ -116,6 +116,7 @@ class Run:
     def _read(self) -> list[Stored]:
         """parse, chunk: the text and its chunks become rows, from which vectors can be rebuilt."""
         self.lease.enter(Status.PARSING)
+        self.version.file.open().close()  # one that is not here, as without a shared volume, is not "damaged"
         with metrics.timed(metrics.STAGE, "parse"):
             parsed = parse(Path(self.version.file.path), self.version.file_type)
         self.lease.enter(Status.CHUNKING)

@@ -212,6 +212,16 @@ def test_an_unforeseen_fault_is_tried_three_times_and_told_without_its_inside(
     assert (failed.status, failed.error_message) == ("failed", ingest.OUR_FAULT)
 
 
+def test_a_file_that_is_not_where_it_was_stored_is_no_damaged_file(acme: Client, settings: Settings) -> None:
+    """As where web and worker processes share no volume."""
+    settings.INGEST_RETRY_SECONDS = 0.0
+    uploaded = upload(acme)
+    Path(uploaded.file.path).rename(Path(uploaded.file.path).with_suffix(".away"))
+    assert work() == 3
+    failed = version(acme, uploaded.pk)
+    assert (failed.status, failed.error_message) == ("failed", ingest.OUR_FAULT)
+
+
 def test_a_retry_waits_longer_each_time(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     uploaded = upload(acme)
     monkeypatch.setattr(ingest, "chunk", lambda parsed: 1 / 0)

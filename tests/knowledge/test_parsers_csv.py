@@ -41,6 +41,34 @@ def test_titles_above_the_table_are_not_taken_for_its_header() -> None:
     assert parse_bytes(b"Question\nWhen?\nWhere?\n", "csv").text == "Question: When?\nQuestion: Where?"
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("name,price,,\nboots,20,,\nhat,5,,\n", "name: boots; price: 20\nname: hat; price: 5"),  # as Excel fills up
+        ("name,mail,mail\nAnna,a@x,b@x\n", "name: Anna; mail: a@x; mail: b@x"),
+        ("Region;2023;2024\nNorth;1;2\n", "Region: North; 2023: 1; 2024: 2"),
+        ("Model,36,37,38\nBoot,4,0,1\n", "Model: Boot; 36: 4; 37: 0; 38: 1"),
+        (",9:00,10:00,11:00\nMonday,Yoga,Box,Swim\n", "Monday; 9:00: Yoga; 10:00: Box; 11:00: Swim"),
+    ],
+)
+def test_names_of_columns_that_look_unlike_names(file: str, text: str) -> None:
+    assert parse_bytes(file.encode(), "csv").text == text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("boots", "20", "30"), ("hat", "5", "6")],
+        [("boots", "1", "2", "3"), ("hat", "4", "5", "6")],
+        [("boots", "yes", "yes"), ("hat", "no", "yes")],
+        [("Anna", "Leeds"), ("Bob", "York"), ("Carl", "Leeds")],
+        [("May I return boots?", "Within sixty days."), ("Is it free?", "Yes, always.")],
+    ],
+)
+def test_a_first_row_that_is_like_the_others_names_nothing(rows: list[tuple[str, ...]]) -> None:
+    assert parse_bytes(make_csv(rows), "csv").text == "\n".join(map("; ".join, rows))
+
+
 def test_ragged_empty_and_header_only_files() -> None:
     assert (
         parse_bytes(b"name,price\nboots,20,extra\n\n,,\nhat\n", "csv").text

@@ -74,6 +74,40 @@ def test_merged_and_nested_cells_are_read_once_and_in_their_column() -> None:
     assert text_of(body + "</w:tbl>") == "Item: Boot; Price: 20; Note: wet; dry\nItem: Boot; Price: sold out"
 
 
+@pytest.mark.parametrize(
+    ("look", "text"),
+    [
+        ("", "Returns; By post\nContact; By mail\nCity; Leeds"),
+        ("bold", "Returns; By post\nReturns: Contact; By post: By mail\nReturns: City; By post: Leeds"),
+        ("styled", "Returns; By post\nReturns: Contact; By post: By mail\nReturns: City; By post: Leeds"),
+    ],
+)
+def test_two_columns_of_words_are_pairs_unless_their_first_row_looks_like_a_header(look: str, text: str) -> None:
+    def build(document: Document) -> None:
+        table = document.add_table(3, 2, style="Light Grid" if look == "styled" else None)
+        for row, cells in zip(
+            table.rows, (("Returns", "By post"), ("Contact", "By mail"), ("City", "Leeds")), strict=True
+        ):
+            for cell, word in zip(row.cells, cells, strict=True):
+                cell.paragraphs[0].add_run(word).bold = look == "bold" and word in ("Returns", "By post")
+
+    assert parse_bytes(make_docx(build), "docx").text == text
+
+
+def test_a_title_over_all_columns_of_a_table_names_none() -> None:
+    def build(document: Document) -> None:
+        table = document.add_table(3, 3)
+        table.cell(0, 0).merge(table.cell(0, 2)).text = "Tea, by the cup"
+        for row, cells in zip(table.rows[1:], (("Kind", "Small", "Large"), ("Green", "2", "3")), strict=True):
+            for cell, word in zip(row.cells, cells, strict=True):
+                cell.text = word
+
+    assert (
+        parse_bytes(make_docx(build), "docx").text
+        == "Tea, by the cup\nKind; Small; Large\nKind: Green; Small: 2; Large: 3"
+    )
+
+
 @pytest.mark.parametrize("namespace", [W, STRICT], ids=["transitional", "strict"])
 def test_content_controls_insertions_and_text_boxes_are_kept_deletions_and_comments_are_not(namespace: str) -> None:
     box = f"<w:txbxContent>{paragraph(run('In a box.'))}</w:txbxContent>"

@@ -1,9 +1,12 @@
 """PDF: text in reading order with pages and structure, clear reasons where there is none."""
 
 import io
+from collections.abc import Callable
 
 import pypdf
 import pytest
+from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, NameObject, TextStringObject
+from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from knowledge.parsers import ParseError
@@ -110,6 +113,98 @@ def test_a_table_is_read_by_rows_with_its_headers() -> None:
         ("Destination: Leeds; Charge: 2 pounds", "row"),
         ("Destination: Far away; Charge: 9 pounds", "row"),
     ]
+
+
+@pytest.mark.parametrize("bold", [False, True])
+def test_two_columns_of_words_are_pairs_unless_their_first_row_is_bold(bold: bool) -> None:
+    def draw(canvas: Canvas) -> None:
+        for row, cells in enumerate((("Returns", "By post"), ("Contact", "By mail"), ("City", "Leeds"))):
+            canvas.setFont("Helvetica-Bold" if bold and not row else "Helvetica", 11)
+            for column, cell in enumerate(cells):
+                canvas.drawString(72 + 150 * column, 700 - 18 * row, cell)
+
+    rows = (
+        "Returns: Contact; By post: By mail\nReturns: City; By post: Leeds" if bold else "Contact; By mail\nCity; Leeds"
+    )
+    assert parse_bytes(draw_pdf(draw), "pdf").text == f"Returns; By post\n{rows}"
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("shown", ["upright", "as it lies"])
+def test_a_page_that_is_turned_is_read_like_one_that_is_not(turn: int, shown: str) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Helvetica-Bold", 18)
+        canvas.drawString(72, 400, "Charges")
+        canvas.setFont("Helvetica", 11)
+        canvas.drawString(72, 370, "All charges are in euros, and there are none")
+        canvas.drawString(72, 356, "where you fetch the boots.")
+        for number, row in enumerate((("Country", "Days", "Charge"), ("France", "3", "5"), ("Spain", "4", "7"))):
+            for column, cell in enumerate(row):
+                canvas.drawString(72 + 120 * column, 320 - 16 * number, cell)
+
+    def turned(canvas: Canvas) -> None:
+        canvas.translate(*{90: (A4[0], 0), 180: A4, 270: (0, A4[1])}[turn])
+        canvas.rotate(turn)
+        draw(canvas)
+        if shown == "upright":
+            canvas.setPageRotation(turn)
+
+    upright = parse_bytes(draw_pdf(draw), "pdf")
+    assert upright.text.endswith("Country: Spain; Days: 4; Charge: 7")
+    assert parse_bytes(draw_pdf(turned), "pdf") == upright
+
+
+@pytest.mark.parametrize("turn", [0, 90])
+def test_what_is_filled_into_a_form_or_typed_onto_a_page_is_read_beside_its_label(turn: int) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.translate(A4[0] if turn else 0, 0)
+        canvas.rotate(turn)
+        for number, label in enumerate(("Opening hours:", "Newsletter:", "City:", "All of this may change any day.")):
+            canvas.drawString(72, 400 - 40 * number, label)
+        form = canvas.acroForm
+        form.textfield(name="hours", value="Mon-Fri 9-17", **place(170, 395, 100))
+        form.textfield(name="pin", value="1234", fieldFlags="password", **place(330, 395, 100))
+        form.choice(name="city", value="Paris", options=["Leeds", "Paris"], **place(170, 315, 100))
+        for name, checked, x in (("yes", True, 170), ("no", False, 200)):
+            at = place(x, 355, 20)
+            form.checkbox(name=name, checked=checked, size=20, x=at["x"], y=at["y"])
+        canvas.setPageRotation(turn)
+
+    def place(x: float, y: float, width: float) -> dict[str, float]:
+        """Where a field of a height of 20 lies on the paper."""
+        if turn:
+            return {"x": A4[0] - y - 20, "y": x, "width": 20, "height": width}
+        return {"x": x, "y": y, "width": width, "height": 20}
+
+    said = "Opening hours: Mon-Fri 9-17 Newsletter: ☒ ☐ City: Paris All of this may change any day."
+    assert " ".join(parse_bytes(draw_pdf(draw), "pdf").text.split()) == said
+
+
+def _changed(data: bytes, change: Callable[[pypdf.PdfWriter, DictionaryObject], object]) -> bytes:
+    """A PDF with its catalogue changed."""
+    writer, buffer = pypdf.PdfWriter(clone_from=io.BytesIO(data)), io.BytesIO()
+    change(writer, writer.root_object)
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def test_pages_that_only_say_what_can_show_the_rest_are_no_document() -> None:
+    def make_dynamic(writer: pypdf.PdfWriter, root: DictionaryObject) -> None:
+        form = DictionaryObject({NameObject("/Fields"): ArrayObject(), NameObject("/XFA"): TextStringObject("<xdp/>")})
+        root.update({NameObject("/AcroForm"): form, NameObject("/NeedsRendering"): BooleanObject(True)})
+
+    def make_portfolio(writer: pypdf.PdfWriter, root: DictionaryObject) -> None:
+        writer.add_attachment("inside.pdf", make_pdf(["Boots last."]))
+        root[NameObject("/Collection")] = DictionaryObject()
+
+    def attach(writer: pypdf.PdfWriter, root: DictionaryObject) -> None:
+        writer.add_attachment("invoice.xml", b"<invoice/>")
+
+    with pytest.raises(ParseError, match="dynamic form"):
+        parse_bytes(_changed(make_pdf(["Please wait..."]), make_dynamic), "pdf")
+    with pytest.raises(ParseError, match="portfolio"):
+        parse_bytes(_changed(make_pdf(["Open this in Acrobat."]), make_portfolio), "pdf")
+    assert parse_bytes(_changed(make_pdf(["Boots last."]), attach), "pdf").text == "Boots last."
 
 
 def test_a_sentence_goes_on_over_the_page() -> None:

@@ -45,10 +45,29 @@ def test_utf8_with_a_few_broken_bytes_is_still_utf8() -> None:
         ("iso2022_kr", "부츠는 육십 일 이내에 반품할 수 있습니다."),
         ("cp1252", "El precio medio de la vivienda es de 2212 EUR/m2, según datos de la Sociedad de Tasación."),
         ("mac-roman", "The driver’s name was not found in the list of names."),
+        ("cp1252", "Prix: 25 €"),
+        ("iso-8859-15", "Prix: 25 €"),
+        ("iso-8859-3", "Vi povas redoni ĉiujn ŝuojn kaj ĝaketojn. La reveno estas senpaga, skribu ankoraŭ hodiaŭ."),
+        ("iso-8859-3", "Ir-ritorn huwa bla ħlas, anke jekk il-kaxxa nfetħet. Ċempel bejn id-disgħa u l-ħamsa."),
     ],
 )
 def test_short_texts_are_not_taken_for_another_script(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)) == text
+
+
+def test_vietnamese_in_its_own_encoding_is_read() -> None:
+    """cp1258 has some letters whole, others with an accent behind them."""
+    text = "Bạn có thể trả lại giày trong vòng sáu mươi ngày. Việc trả hàng là miễn phí."
+    data = b"".join(
+        letter.encode("cp1258", "ignore") or _with_accent_behind(letter).encode("cp1258") for letter in text
+    )
+    assert unicodedata.normalize("NFC", decode(data)) == text
+
+
+def _with_accent_behind(letter: str) -> str:
+    parts = unicodedata.normalize("NFD", letter)
+    accent = next(part for part in parts if part in "\u0300\u0301\u0303\u0309\u0323")
+    return unicodedata.normalize("NFC", parts.replace(accent, "")) + accent
 
 
 def test_markdown_is_structure() -> None:
@@ -66,6 +85,43 @@ def test_markdown_is_structure() -> None:
         ("```\n# no heading\n```", "paragraph", ("Help", "Care")),
         ("1. One", "list", ("Help", "Care")),
         ("2. Two", "list", ("Help", "Care")),
+    ]
+
+
+def blocks_of(text: str) -> list[tuple[str, str]]:
+    parsed = parse_bytes(text.encode(), "txt")
+    return [(block.kind, parsed.text[block.start : block.end]) for block in parsed.blocks]
+
+
+def test_a_table_in_markdown_is_rows_with_their_headers() -> None:
+    table = "Charges:\n| Country | Charge |\n|:--------|-------:|\n| France | 5 \\| 7 |\n| Spain | |\nAll in euros.\n"
+    assert blocks_of(table) == [
+        ("paragraph", "Charges:"),
+        ("row", "Country; Charge"),
+        ("row", "Country: France; Charge: 5 | 7"),
+        ("row", "Country: Spain"),
+        ("paragraph", "All in euros."),
+    ]
+    assert blocks_of("Days | Charge\n--- | ---\n3 | 5\n") == [("row", "Days; Charge"), ("row", "Days: 3; Charge: 5")]
+    assert blocks_of("A | B\n--- | --- | ---\n") == [("paragraph", "A | B\n--- | --- | ---")]
+
+
+def test_code_ends_at_its_own_fence_and_keeps_its_indentation() -> None:
+    code = "````md\n```\n# none\n```\n````"
+    assert blocks_of(f"{code}\n# One\n") == [("paragraph", code), ("heading", "One")]
+    assert blocks_of("```\n~~~\n```\n# One\n") == [("paragraph", "```\n~~~\n```"), ("heading", "One")]
+    assert blocks_of("```npm install```\n\n# One\n") == [("paragraph", "```npm install```"), ("heading", "One")]
+    code = "```python\nif wet:\n    dry()  \n\n\treturn  'x'\n```"
+    assert blocks_of(code) == [("paragraph", "```python\nif wet:\n    dry()"), ("paragraph", "\treturn 'x'\n```")]
+
+
+def test_headings_of_restructuredtext_are_headings() -> None:
+    parsed = parse_bytes(b"======\nGuide\n======\n\nBoots\n~~~~~~~\n\nDry them.\n\n---\ntitle: Hats\n---\n", "txt")
+    assert [(parsed.text[b.start : b.end], b.kind, b.heading_path) for b in parsed.blocks] == [
+        ("Guide", "heading", ("Guide",)),
+        ("Boots", "heading", ("Guide", "Boots")),
+        ("Dry them.", "paragraph", ("Guide", "Boots")),
+        ("---\ntitle: Hats\n---", "paragraph", ("Guide", "Boots")),
     ]
 
 

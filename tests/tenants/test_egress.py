@@ -93,7 +93,8 @@ def test_a_redirect_is_an_answer_and_is_not_followed(serve: Serve, settings: Any
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "[fe80::1]",
-     "[fd00::1]", "0.0.0.0", "100.64.0.1", "224.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1"],
+     "[fd00::1]", "0.0.0.0", "100.64.0.1", "224.0.0.1", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1",
+     "[64:ff9b::a00:1]", "[64:ff9b::a9fe:a9fe]", "[2002:a00:1::]", "[::10.0.0.1]", "[fec0::1]"],
 )  # fmt: skip
 def test_private_addresses_are_refused_in_every_spelling(host: str, settings: Any) -> None:
     settings.EGRESS_ALLOWED_PRIVATE = []
@@ -134,6 +135,35 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(
     found = [(2, 1, 6, "", ("93.184.216.34", 80)), (2, 1, 6, "", ("10.0.0.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
     assert refusal("http://two-faced.example/").refused
+
+
+def test_a_name_of_several_addresses_is_reached_at_any_of_them(
+    serve: Serve, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As "localhost" is ::1 first, where a server that listens on 127.0.0.1 does not answer."""
+    settings.EGRESS_ALLOWED_PRIVATE = ["127.0.0.0/8"]
+
+    def answer(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    port = serve(answer)
+    found = [(2, 1, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.3", "127.0.0.1")]
+    monkeypatch.setattr("tenants.egress.socket.getaddrinfo", lambda *args, **kwargs: found)
+    monkeypatch.setattr("tenants.egress.socket.create_connection", _directly)
+    assert post(f"http://three.example:{port}/", b"", {}) == 204
+
+
+def _directly(address: tuple[str, int], timeout: float) -> socket.socket:
+    """As socket.create_connection, which would ask the resolver once more."""
+    connection = socket.socket()
+    connection.settimeout(timeout)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def test_the_name_is_resolved_once_and_the_connection_goes_there(
