@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from knowledge import tokens
 from knowledge.concepts import VAGUE, concept_words, concepts_of_word
-from knowledge.words import folded, words
+from knowledge.words import folded, stem, words
 
 LEAST = 5  # letters of a word that may be misspelt: shorter ones are too much like others
 MOST = 3  # words of a question
@@ -56,6 +56,11 @@ def as_said(question: str, doubted: Iterable[str], texts: Iterable[str]) -> str:
     if not doubted:
         return question
     said = concept_words().union(VAGUE, (folded(word) for text in texts for word in words(text)))
-    alike = ((word, min((other for other in said if slip(word, other)), default="")) for word in doubted - said)
-    meant = {word: other for word, other in alike if other}
+    meant = {word: other for word in doubted - said if (other := _meant(word, said))}
     return _WORD.sub(lambda each: meant.get(folded(each[0].casefold()), each[0]), question)
+
+
+def _meant(word: str, said: Iterable[str]) -> str:
+    """What of `said` the word is a slip of; empty where nothing is, or where another form of the word is said."""
+    others = [other for other in said if slip(word, other)]
+    return "" if any(stem(other) == stem(word) for other in others) else min(others, default="")

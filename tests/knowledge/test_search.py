@@ -16,6 +16,7 @@ from knowledge.embeddings import get_embedder
 from knowledge.embeddings.models import Ranking
 from knowledge.models import Chunk, Document, DocumentVersion, chunk_id
 from knowledge.search import Passage, rank
+from knowledge.spelling import as_said
 from knowledge.vectors import Candidate, Point, VectorStore, embedded
 from tenants.errors import ApiError
 from tenants.models import Client
@@ -257,3 +258,11 @@ def test_nothing_is_spelt_as_a_stranger_spells_it_or_as_another_word(acme: Clien
     learn(stranger, "hotel", BREAKFAST)
     assert search(acme.pk, "brekfast?") == []
     assert search(acme.pk, "Which planet is it?") == []
+
+
+def test_another_form_of_a_word_is_no_slip() -> None:
+    said = ["Personalausweise beantragen Sie im Rathaus."]
+    assert as_said("Wie beantrage ich Wohngeld?", ["beantrage", "wohngeld"], said) == "Wie beantrage ich Wohngeld?"
+    assert as_said("Wie baentragen, Perosnalausweise?", ["baentragen", "perosnalausweise"], said) == (
+        "Wie beantragen, personalausweise?"
+    )
