@@ -64,6 +64,8 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         wrong.append("LIMITS_WHEN_UNREACHABLE is either refuse or admit.")
     if not re.fullmatch("[A-Z]{3}", settings.CURRENCY):
         wrong.append("CURRENCY is a code of three capital letters, such as USD.")
+    if settings.Q_CLUSTER["workers"] < 1:
+        wrong.append("WORKERS is at least 1.")
     if not settings.BUDGET_HOLD.is_finite() or settings.BUDGET_HOLD < 0:
         wrong.append("BUDGET_HOLD is an amount in dollars, such as 0.05.")
     try:

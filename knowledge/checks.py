@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from knowledge.embeddings.models import wanted_model
+
 
 @register()
 def check_ocr(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -26,3 +28,13 @@ def check_ocr(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.OCR_SECONDS + settings.PARSE_SECONDS >= settings.INGEST_SECONDS:
         errors.append(Error("OCR_SECONDS and PARSE_SECONDS leave no time of INGEST_SECONDS.", id="knowledge.E003"))
     return errors
+
+
+@register()
+def check_embedding_model(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The model of the settings is known: else the first upload or question would find out."""
+    try:
+        wanted_model()
+    except ValueError as error:
+        return [Error(str(error), id="knowledge.E004")]
+    return []

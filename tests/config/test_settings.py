@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.checks import check_settings
 from config.environment import Environment
+from knowledge.checks import check_embedding_model
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = ("PRODUCTION", "SECRET_KEY", "INTERNAL_API_SECRET", "SESSION_COOKIE_SECURE")
@@ -78,14 +79,26 @@ def test_white_space_around_values_is_no_part_of_them(tmp_path: Path) -> None:
 
 def test_a_setting_that_would_do_harm_later_is_refused_at_the_start(settings: Any) -> None:
     assert check_settings(None) == []
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "workers": 0}
     settings.DASHBOARD_DOMAINS = ["localhost:*", "https://dash.example/app"]
     settings.CURRENCY, settings.LIMITS_WHEN_UNREACHABLE, settings.BUDGET_HOLD = "usd", "ask", Decimal("NaN")
     assert [error.msg for error in check_settings(None)] == [
         "LIMITS_WHEN_UNREACHABLE is either refuse or admit.",
         "CURRENCY is a code of three capital letters, such as USD.",
+        "WORKERS is at least 1.",
         "BUDGET_HOLD is an amount in dollars, such as 0.05.",
         "DASHBOARD_DOMAINS: “https://dash.example/app” is not a domain such as example.com or *.example.com.",
     ]
+
+
+def test_an_embedding_model_that_nobody_knows_is_refused_at_the_start(settings: Any) -> None:
+    assert check_embedding_model(None) == []
+    settings.EMBEDDING_MODEL = "text-embedding-3-smal"
+    assert [error.msg for error in check_embedding_model(None)] == [
+        "EMBEDDING_MODEL 'text-embedding-3-smal' is not a known model: set EMBEDDING_DIMENSIONS as well."
+    ]
+    settings.EMBEDDING_DIMENSIONS = 1024
+    assert check_embedding_model(None) == []
 
 
 def test_env_example_has_the_defaults(tmp_path: Path) -> None:
