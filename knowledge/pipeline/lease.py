@@ -90,9 +90,8 @@ def cluster_name() -> str:
 def _whose_turn() -> int | None:
     """The oldest waiting version of the client that was served longest ago, so that one client's thousand files
     don't starve another's one."""
-    with connection.cursor() as cursor:
-        cursor.execute(_OLDEST, [_stored("heartbeat", moment) for moment in _moments()])
-        oldest = {uuid.UUID(str(client_id)): version_id for client_id, version_id in cursor.fetchall()}
+    rows = statements.by_hand(_OLDEST, [_stored("heartbeat", moment) for moment in _moments()])
+    oldest = {uuid.UUID(str(client_id)): version_id for client_id, version_id in rows}
     if len(oldest) < 2:
         return next(iter(oldest.values()), None)
     versions = DocumentVersion.objects.order_by()
@@ -104,12 +103,10 @@ def _claim(version_id: int) -> "Lease | None":
     """None when another worker was faster."""
     token, now = uuid.uuid4(), _stored("heartbeat", timezone.now())
     moments = [_stored("heartbeat", moment) for moment in _moments()]
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [_stored("lease", token), now, now, worker_name(), version_id, *moments])
-        row = cursor.fetchone()
-    if row is None:
+    claimed = statements.by_hand(_CLAIM, [_stored("lease", token), now, now, worker_name(), version_id, *moments])
+    if not claimed:
         return None
-    version = DocumentVersion.from_db(connection.alias, _READ, row)  # the other fields are read when asked for
+    version = DocumentVersion.from_db(connection.alias, _READ, claimed[0])  # the other fields are read when asked for
     version.client_id = uuid.UUID(str(version.client_id))  # SQLite has none
     return Lease(version, token)
 
