@@ -15,7 +15,7 @@ _UNWANTED = re.compile(
 _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _AROUND_NEWLINE = re.compile(" ?\n ?")
 _INNER_SPACES = re.compile("(?<=\\S)[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
-_BEFORE_NEWLINE = re.compile("[ \t]+\n")
+_BEFORE_NEWLINE = re.compile("(?<![ \t])[ \t]+\n")  # from the first one only, or a long run takes its square
 _BLANK_LINES = re.compile("\n{3,}")
 _UNTIDY = ("  ", " \n", "\n ", "\n\n\n")
 _PRINTABLE_UNWANTED = re.compile("[\u034f\U000e0100-\U000e01ef]")
