@@ -86,8 +86,9 @@ class Inline:
             self.walk(run)
             return
         first = len(self.text)
+        before = next((piece[-1] for piece in reversed(self.text) if piece), "")
         self.walk(run)
-        if "".join(self.text[:first])[-1:].isdigit():
+        if before.isdigit():
             self.text[first:] = [piece.translate(_RAISED) for piece in self.text[first:]]
 
     def _is_hidden(self, look: dict[str, etree._Element]) -> bool:
