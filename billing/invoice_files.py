@@ -89,8 +89,8 @@ def _font(text: str) -> str:
         return "Helvetica"
     except UnicodeEncodeError:
         if "Arimo" not in pdfmetrics.getRegisteredFontNames():
-            pdfmetrics.registerFont(TTFont("Arimo", FONT))
             pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+            pdfmetrics.registerFont(TTFont("Arimo", FONT))  # last: other threads ask for it
         known = pdfmetrics.getFont("Arimo").face.charToGlyph
         return "Arimo" if all(ord(letter) in known for letter in text) else "STSong-Light"
 

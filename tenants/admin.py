@@ -102,8 +102,10 @@ class ClientAdmin(DeskAdmin):
         may = request.user.has_perm  # type: ignore[union-attr]
         hidden: tuple[str, ...] = () if may("tenants.change_terms") or may("billing.view_invoice") else PRICES
         hidden += () if obj else self.readonly_fields  # they are made with the row: the form could only invent them
-        hide = lambda fields: tuple(name for name in fields if name not in hidden)  # noqa: E731
-        return tuple((title, {**shown, "fields": hide(shown["fields"])}) for title, shown in self.fieldsets)
+        return tuple(
+            (title, {**shown, "fields": tuple(name for name in shown["fields"] if name not in hidden)})
+            for title, shown in self.fieldsets
+        )
 
     def get_urls(self) -> Any:
         return [*panel_urls(self.admin_site), *super().get_urls()]

@@ -58,9 +58,8 @@ _IN_WORDS = (  # times of day
 _MONTH = "january|february|march|april|june|july|august|september|october|november|december|januar|februar|märz|oktober"
 CALENDAR = re.compile(f"{DAY}|{_MONTH}", re.I)
 
-RECORD = re.compile(
-    r"\||\W*\w[^:;.!?]{0,40}: [^;]*; "
-)  # a table's row: "name: Wax; price: 9.50; ...", "| Wax | 9.50 |"
+# A table's row: "name: Wax; price: 9.50; ...", "| Wax | 9.50 |".
+RECORD = re.compile(r"\||\W*\w[^:;.!?]{0,40}: [^;]*; ")
 
 _DURATION = Kind(
     _any(
@@ -70,7 +69,7 @@ _DURATION = Kind(
         "wie (?:lange?|schnell)|dauern|dauert|wie ?viele (?:tage|wochen)|\\w*frist(?:en)?",
         "(?:liefer|versand|bearbeitungs)\\w*zeit(?:en)?",
         "\\w*dauer|combien de (?:temps|jours)|délais?",
-        "quanto (?:tempo|dura)|durata|cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|quanto tempo|prazo",
+        "quanto (?:tempo|dura)|durata|cu[aá]nto (?:tiempo|tarda)|cu[aá]ntos d[ií]as|plazos?|prazo",
     ),
     re.compile(
         rf"\b(?:{_NUMBER})[\s-]*(?:[a-z]+[\s-])?(?:{_UNIT})\b|\d\s?(?:[cmk]?m|met(?:re|er)s?|feet|ft|inch(?:es)?)\b|"

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chat.writing.code import Code
+from chat.writing.markdown import moves_code
 from chat.writing.sentences import sentences
 from chat.writing.support import crude, support
 from knowledge.words import stemmed
@@ -78,7 +79,8 @@ class Citations:
     _held: str = ""
     _space: str = ""  # before a mark that was dropped, for the one that may follow it directly
     _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
-    _text: list[str] = field(default_factory=list)
+    _text: list[str] = field(default_factory=list)  # what was let out, without marks
+    _let: list[str] = field(default_factory=list)  # and with them
     _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
     _code: Code = field(default_factory=Code)
     _zero: bool = False  # [0] is somewhere
@@ -115,7 +117,7 @@ class Citations:
                 continue
             self._out(out, text[position : match.start()])
             position = match.end()
-            if "#" not in match.group(3) and self._code.is_open():  # "choices[0]"; only a provider's marks have a "#"
+            if "#" not in match.group(3) and self._in_code():  # "choices[0]"; only a provider's marks have a "#"
                 self._out(out, match.group())
                 continue
             marks = self._marks(match.group(3))
@@ -124,14 +126,21 @@ class Citations:
                 space = space or " "  # "<[9]b" must not turn into "<b"
             elif not marks:
                 self._space, space = space, ("," if _OPENED.search(self._shown) else "")  # nor "[1[9]]" into a mark
-            out += [space, marks]
+            self._mark(out, space + marks)
         self._out(out, text[position:])
         return "".join(out)
 
+    def _in_code(self) -> bool:
+        return self._code.is_open() and not moves_code("".join(self._let))
+
+    def _mark(self, out: list[str], text: str) -> None:
+        out.append(text)
+        self._let.append(text)
+        self._code.passed(text)
+
     def _out(self, out: list[str], text: str) -> None:
         if text:
-            out.append(text)
-            self._code.passed(text)
+            self._mark(out, text)
             self._text.append(text)
             self._shown = (self._shown + text)[-_CLAIM:]
             self._space = ""

@@ -17,6 +17,7 @@ _BRACKETS = re.compile(r"!+|[\[\]]")
 _MARK = re.compile(r"\[\d{1,3}\](?!\()")
 _MARK_LABEL = re.compile(r"\[\s*\d{1,3}$")
 _DANGEROUS = re.compile(r"\][(:]|!\[|<[a-zA-Z/!?]")  # where two neighbours meet
+_MOVES_CODE = re.compile(r"^[ \t]*!+\[|\]\(", re.M)
 _SAFE_TARGET = re.compile(r"(?:https?://[^\s/?#<>\"'\\\[\]]|mailto:)[^\s<>\"'\\\[\]]*", re.I)
 
 
@@ -124,6 +125,16 @@ class SafeLinks:
             text = " " + text
         out.append(text)
         self._tail = (self._tail + text)[-8:]
+
+
+def moves_code(text: str) -> bool:
+    """Whether what `SafeLinks` takes out of `text` can change what of it, or after it, is code: an image that begins a
+    line, or a link's target, still open perhaps, in which code begins or ends."""
+    for match in _MOVES_CODE.finditer(text):
+        end = _target_end(text, match.end())
+        if match.group() != "](" or "`" in text[match.end() : end] or "\n" in text[match.end() : end]:
+            return True
+    return False
 
 
 def _target_end(text: str, start: int) -> int | None:

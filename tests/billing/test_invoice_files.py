@@ -79,8 +79,8 @@ def test_no_letter_of_a_name_is_missing(invoice: Invoice) -> None:
         invoice.client_name = name
         with client_scope(invoice.client_id):
             page = PdfReader(io.BytesIO(invoice_files.as_pdf(invoice))).pages[0]
-        fonts: Any = page["/Resources"]["/Font"].values()  # type: ignore[index]
-        used = {entry.get_object()["/BaseFont"]: entry.get_object() for entry in fonts}
+        resources: Any = page["/Resources"]
+        used = {entry.get_object()["/BaseFont"]: entry.get_object() for entry in resources["/Font"].values()}
         assert used.keys() == {"/Helvetica", "/Helvetica-Bold", font}
         assert f"To: {name}" in page.extract_text()
         assert not font.endswith("Arimo-Regular") or "/FontFile2" in used[font]["/FontDescriptor"]

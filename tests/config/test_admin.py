@@ -40,7 +40,10 @@ def test_a_login_that_ended_leads_back_to_the_form(acme: Client, settings: Any) 
     """Not to the address that the form was sent to, where there may be nothing to look at."""
     form, action = f"/admin/tenants/client/{acme.pk}/change/?x=1", f"/admin/tenants/client/{acme.pk}/keys/make/"
     sue = browser_of("sue", StaffMember.Role.SUPPORT)
-    ended = lambda **headers: sue.post(action, headers=headers, follow=True)  # noqa: E731
+
+    def ended(**headers: str) -> Any:
+        return sue.post(action, headers=headers, follow=True)
+
     settings.SESSION_COOKIE_AGE = 0
     too_old = ended(Referer=f"http://testserver{form}")
     for response in (too_old, ended(Referer=f"http://testserver{form}")):
@@ -53,8 +56,8 @@ def test_a_login_that_ended_leads_back_to_the_form(acme: Client, settings: Any) 
 
 def test_a_new_client_has_no_id_before_it_is_stored(admin_client: Browser, acme: Client) -> None:
     """One that the form invented would be no client's."""
-    shown = lambda path: admin_client.get(f"/admin/tenants/client/{path}").content.decode()  # noqa: E731
-    assert "field-id" not in shown("add/") and str(acme.pk) in shown(f"{acme.pk}/change/")
+    new, known = (admin_client.get(f"/admin/tenants/client/{at}").content for at in ("add/", f"{acme.pk}/change/"))
+    assert b"field-id" not in new and str(acme.pk).encode() in known
 
 
 @pytest.mark.parametrize(

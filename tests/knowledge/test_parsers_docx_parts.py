@@ -1,5 +1,7 @@
 """DOCX: what a reader sees that lies outside the text itself: links, drawings made from data, documents within."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.knowledge.files import make_docx, make_docx_body, parse_bytes, replace_part
@@ -123,7 +125,7 @@ def test_a_document_that_is_taken_in_whole_is_read_at_its_place(name: str, conte
     assert read(body, "aFChunk", name, content) == "\n\n".join(parts)
 
 
-def test_a_page_that_is_taken_in_reads_no_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_page_that_is_taken_in_reads_no_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("top secret")
     page = f'<!DOCTYPE html [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]><p>a &x; b</p>'
     assert "secret" not in read(TAKEN_IN, "aFChunk", "a.xhtml", page)
