@@ -9,8 +9,8 @@ from django.db import connection
 
 @contextmanager
 def saved() -> Iterator[None]:
-    """For the whole of a transaction: statements of tenants/statements.py go out at once and are waited for where
-    their rows are read; what is left is waited for together with the COMMIT.
+    """For the whole of a transaction, before it has begun: statements of tenants/statements.py go out at once and are
+    waited for where their rows are read; what is left is waited for together with the COMMIT.
 
     Anything else that asks the database (the ORM, a savepoint) ends that first and goes on as ever, since it counts
     rows and catches errors where they happen. An error may show at a later statement of the block, or at its end.
@@ -25,7 +25,9 @@ def saved() -> Iterator[None]:
             return execute(*statement)
 
         pipeline.enter_context(connection.wrap_database_errors)
+        raw.autocommit = True  # psycopg would begin the transaction by itself, and wait for that
         pipeline.enter_context(raw.pipeline())
+        Cursor(raw).execute("BEGIN")
         with connection.execute_wrapper(end):
             yield
         if raw.pgconn.pipeline_status and not connection.needs_rollback:
