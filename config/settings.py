@@ -10,6 +10,7 @@ import sys
 import tempfile
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -114,13 +115,14 @@ else:
     _database.update(CONN_MAX_AGE=0, CONN_HEALTH_CHECKS=True)
     if DATABASE_POOL_SIZE and sys.argv[1:2] != ["restore"]:  # it counts who else is there
         pool_size = max(DATABASE_POOL_SIZE, 2)  # one for answers, which is kept, and one for everything else
-        _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 4}
+        from config.database import Connection, ImpatientConnection
+
+        _pool: dict[str, Any] = {"min_size": 1, "max_size": pool_size, "timeout": 4, "connection_class": Connection}
+        _database["OPTIONS"]["pool"] = _pool
         DATABASE_THREADS = min(DATABASE_THREADS, pool_size - 1)
         # Visitors wait for this process, and no job runs in it. Without a pool the deadlines are the outer pooler's.
         if DATABASE_STATEMENT_SECONDS and sys.argv[1:2] == ["web"] and not EMBEDDED:
-            from config.database import Connection
-
-            _database["OPTIONS"]["pool"]["connection_class"] = Connection
+            _pool["connection_class"] = ImpatientConnection
             _database["OPTIONS"].setdefault("options", f"-c statement_timeout={DATABASE_STATEMENT_SECONDS * 1000:.0f}")
 if DATABASE_REPLICA_URL and not _as_owner:
     from config.database import replica_of
