@@ -1,4 +1,6 @@
-"""What the first question would wait seconds for is loaded beside the start: LangGraph, SDKs, the embedding model.
+"""What the first page or question would wait seconds for is loaded beside the start: the widget's files, LangGraph,
+SDKs, the embedding model.
+
 In production the port is opened after it: whoever comes has deadlines, and another process serves meanwhile."""
 
 import gc
@@ -7,6 +9,7 @@ import threading
 import structlog
 
 from chat import llms
+from chat.widget.assets import assets
 from chat.workflow.graph import answer_graph
 from knowledge.embeddings import get_embedder
 
@@ -34,7 +37,7 @@ def _load() -> None:
 
 
 def _load_all() -> None:
-    for load in (answer_graph, llms.preload, get_embedder().load):
+    for load in (assets, answer_graph, llms.preload, get_embedder().load):
         try:
             load()
         except Exception:

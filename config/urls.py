@@ -1,8 +1,8 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config import health
+from config.openapi import views as openapi
 from tenants import two_factor
 
 widget_api: list[URLPattern | URLResolver] = [
@@ -22,7 +22,7 @@ urlpatterns = [
     path("health/ready", health.ready),
     path("api/widget/", include(widget_api)),
     path("api/", include("billing.urls")),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/schema", openapi.schema, name="schema"),
+    path("api/docs", openapi.docs, name="docs"),
     path("", include("chat.widget.urls")),
 ]

@@ -19,14 +19,12 @@ from tenants.errors import ApiError
 STABLE = "public, max-age=3600, s-maxage=86400"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
-FILES = assets()  # made when the URL conf is loaded: before the first request is answered, not in it
-
 
 @csrf_exempt
 @require_safe
 def widget_file(request: HttpRequest, version: str, name: str) -> HttpResponse:
     """A file at its stable address: the present release's."""
-    asset = FILES.get((version, name))
+    asset = assets().get((version, name))
     return _serve(request, asset, STABLE) if asset else _missing(request)
 
 
@@ -34,9 +32,9 @@ def widget_file(request: HttpRequest, version: str, name: str) -> HttpResponse:
 @require_safe
 def pinned_file(request: HttpRequest, version: str, digest: str, name: str) -> HttpResponse:
     """A file at its immutable address: this release's build or an earlier one's."""
-    if (version, name) not in FILES:
+    asset = assets().get((version, name))
+    if asset is None:
         return _missing(request)
-    asset = FILES[version, name]
     found = asset if asset.digest == digest else earlier(version, name, digest)
     return _serve(request, found, IMMUTABLE) if found else _missing(request)
 
@@ -46,7 +44,7 @@ def pinned_file(request: HttpRequest, version: str, digest: str, name: str) -> H
 def versions(request: HttpRequest) -> HttpResponse:
     """The served versions, with sizes in bytes by encoding."""
     listed: dict[str, list[dict[str, Any]]] = {}
-    for asset in FILES.values():
+    for asset in assets().values():
         listed.setdefault(asset.version, []).append(
             {
                 "path": asset.path,
