@@ -77,9 +77,16 @@ class Installation(Product):
             time.sleep(0.1)
 
     def kill_cluster(self) -> None:
-        """kill -9 all of it, as when the machine's power goes."""
-        for pid in self.processes():
+        """kill -9 all of it, as when the machine's power goes; those, too, whose parent was killed before."""
+        processes = self.processes()
+        groups = set()
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                groups.add(os.getpgid(pid))
             kill(pid)
+        for group in groups - {os.getpgrp()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         assert self.cluster
         self.cluster.wait()
 
