@@ -80,7 +80,7 @@ class Citations:
     _space: str = ""  # before a mark that was dropped, for the one that may follow it directly
     _shown: str = ""  # the end of what was let out, without marks: where a claim is looked for
     _text: list[str] = field(default_factory=list)  # what was let out, without marks
-    _let: list[str] = field(default_factory=list)  # and with them
+    _whole: list[str] = field(default_factory=list)  # and with them
     _sources: dict[int, _Source] = field(default_factory=dict)  # by index in `passages`, in order of first mark
     _code: Code = field(default_factory=Code)
     _zero: bool = False  # [0] is somewhere
@@ -126,21 +126,21 @@ class Citations:
                 space = space or " "  # "<[9]b" must not turn into "<b"
             elif not marks:
                 self._space, space = space, ("," if _OPENED.search(self._shown) else "")  # nor "[1[9]]" into a mark
-            self._mark(out, space + marks)
+            self._let(out, space + marks)
         self._out(out, text[position:])
         return "".join(out)
 
     def _in_code(self) -> bool:
-        return self._code.is_open() and not moves_code("".join(self._let))
+        return self._code.is_open() and not moves_code("".join(self._whole))
 
-    def _mark(self, out: list[str], text: str) -> None:
+    def _let(self, out: list[str], text: str) -> None:
         out.append(text)
-        self._let.append(text)
+        self._whole.append(text)
         self._code.passed(text)
 
     def _out(self, out: list[str], text: str) -> None:
         if text:
-            self._mark(out, text)
+            self._let(out, text)
             self._text.append(text)
             self._shown = (self._shown + text)[-_CLAIM:]
             self._space = ""
